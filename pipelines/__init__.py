@@ -1,0 +1,1 @@
+"""The corpus stages: from raw dumps to packed token shards."""

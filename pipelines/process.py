@@ -1,0 +1,95 @@
+"""The one way a stage maps shards to shards on Beam: units in, receipts out; records never cross a shuffle."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import apache_beam as beam
+
+from pipelines.runner import runner_options
+from pipelines.spine import lineage
+from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.progress import Display, Heartbeat
+from pipelines.spine.stage import Job
+from pipelines.spine.units import Unit, UnitCache
+from pipelines.spine.work import Work, run_unit
+
+
+class ProcessUnits(beam.PTransform):
+    """Unit -> its name, once its shards and receipt lie in the cache.
+
+    Shuffles the units (a few hundred bytes each) to spread them over workers. Memory: one row group a worker.
+    Retried and duplicated bundles are harmless: equal bytes are published again.
+    """
+
+    def __init__(self, work: Work, cache: UnitCache, heartbeat: Heartbeat, versions: dict[str, str]) -> None:
+        super().__init__()
+        self._doer = _ProcessUnit(work, cache, heartbeat, versions)
+
+    def expand(self, units: beam.PCollection) -> beam.PCollection:
+        return units | "Spread" >> beam.Reshuffle() | "Process" >> beam.ParDo(self._doer)
+
+
+class _ProcessUnit(beam.DoFn):
+    def __init__(self, work: Work, cache: UnitCache, heartbeat: Heartbeat, versions: dict[str, str]) -> None:
+        self._work, self._cache, self._heartbeat, self._versions = work, cache, heartbeat, versions
+
+    def setup(self) -> None:
+        check_worker(self._versions)
+
+    def process(self, unit: Unit) -> Iterator[str]:
+        run_unit(unit, self._work, self._cache, self._heartbeat)
+        yield unit.name
+
+
+def check_worker(versions: dict[str, str]) -> None:
+    """Refuses to work where other versions are installed than on the machine that launched the job.
+
+    Raises:
+        CorpusmillError: naming the package and both versions.
+    """
+    for name, version in versions.items():
+        found = lineage.installed_version(name)
+        if found != version:
+            raise CorpusmillError(
+                f"a worker has another version of {name}", expected=version, got=found,
+                hint="install the project with its constraints.txt on the workers",
+            )  # fmt: skip
+
+
+def run_units(job: Job, units: Sequence[Unit], work: Work) -> None:
+    """Runs a stage that is nothing but units, and publishes its folder."""
+    heartbeat = job.heartbeat()
+    transform = ProcessUnits(work, job.unit_cache(), heartbeat, job.versions)
+    with Display(job.stage.name, work.counts, units, heartbeat):
+        run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform)
+    job.publish_units(units, work.counts)
+
+
+def run_pipeline(job: Job, build: object) -> None:
+    """Builds and runs a pipeline to its end; an error of ours in a worker surfaces as itself.
+
+    Args:
+        job: the run, with the runner's options.
+        build: a function from the pipeline's root to its last collection.
+    """
+    try:
+        with beam.Pipeline(options=runner_options(job.runner_args)) as pipeline:
+            build(pipeline)  # type: ignore[operator]
+    except CorpusmillError:
+        raise
+    except Exception as error:
+        raise _ours(error) from error
+
+
+def _ours(error: BaseException) -> BaseException:
+    """The CorpusmillError inside a runner's exception: Beam re-raises with text added, or sends text alone."""
+    seen: Iterable[BaseException | None] = (error, error.__cause__, error.__context__)
+    for candidate in seen:
+        if isinstance(candidate, CorpusmillError):
+            return candidate
+    marker = "pipelines.spine.errors.CorpusmillError: "
+    text = str(error)
+    if marker in text:
+        lines = text.rpartition(marker)[2].split("\n")
+        details = [line for line in lines[1:4] if line.startswith("  ")]
+        return CorpusmillError("\n".join([lines[0].partition(" [while running")[0], *details]))
+    return error

@@ -1,0 +1,110 @@
+"""What shapes the bytes of a stage: its parameters, the modules it imports, and the versions of packages.
+
+The same answers serve three readers: the unit cache (its keys), ``lineage.json`` beside each manifest, and the
+contract test that holds ``dvc.yaml`` to them.
+"""
+
+import ast
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+
+import yaml
+
+from pipelines.spine.errors import CorpusmillError
+
+OUR_PACKAGES = ("pipelines", "tokenizer", "train")
+VERSIONS_FILE = "versions.yaml"
+
+
+def module_files(module: str) -> dict[str, Path]:
+    """The modules of ours that ``module`` imports, itself and transitive ones included, with their files.
+
+    Read from the source without running it; imports inside functions count too.
+    """
+    found: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        path = _file_of(name)
+        if path is None:
+            continue
+        found[name] = path
+        waiting.extend(_imports(path))
+        parent = name.rpartition(".")[0]
+        if parent:
+            waiting.append(parent)
+    return dict(sorted(found.items()))
+
+
+def modules_digest(module: str) -> str:
+    """Hex sha256 over the names and sources of the modules that ``module`` imports."""
+    digest = hashlib.sha256()
+    for name, path in module_files(module).items():
+        digest.update(f"{name}\n".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def installed_version(name: str) -> str:
+    """The version that runs: of Python ``major.minor``, of a package its full version."""
+    if name == "python":
+        return ".".join(platform.python_version_tuple()[:2])
+    try:
+        # "+cpu" and "+cu130" name a build of the same source version.
+        return importlib.metadata.version(name).partition("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def check_versions(names: Iterable[str], declared: str | Path) -> dict[str, str]:
+    """The versions of the named packages, once they are those that the file declares.
+
+    Args:
+        names: keys of ``versions.yaml``.
+        declared: that file; where there is none (the tools run outside a workspace) nothing is compared.
+    Raises:
+        CorpusmillError: another version is installed than declared.
+    """
+    installed = {name: installed_version(name) for name in names}
+    if not Path(declared).exists():
+        return installed
+    expected = yaml.safe_load(Path(declared).read_text(encoding="utf-8"))
+    for name, version in installed.items():
+        if name not in expected:
+            raise CorpusmillError(f"{name} is missing", where=str(declared), hint=f'add `{name}: "{version}"`')
+        if str(expected[name]) != version:
+            raise CorpusmillError(
+                f"another version of {name} is installed than shaped these artifacts",
+                where=str(declared), expected=expected[name], got=version,
+                hint="run `make setup` to install the pinned one, or write the new version there and rebuild",
+            )  # fmt: skip
+    return installed
+
+
+def _file_of(module: str) -> Path | None:
+    if module.partition(".")[0] not in OUR_PACKAGES:
+        return None
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return None  # `from pipelines.spine.errors import CorpusmillError`: the name is no module
+    return Path(spec.origin) if spec is not None and spec.origin else None
+
+
+@functools.cache
+def _imports(path: Path) -> tuple[str, ...]:
+    names = []
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.append(node.module)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return tuple(names)

@@ -1,0 +1,114 @@
+"""``manifest.json``: the shards of a folder. It is all that a later stage depends on, and is written last."""
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.spine import storage
+from pipelines.spine.errors import CorpusmillError
+
+NAME = "manifest.json"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, order=True)
+class Shard:
+    """One output file: its name in the folder, rows, bytes, and the sha256 of its bytes."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending: the unit's name, the same in every stage."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def split(self) -> str:
+        """``train``, ``val`` or ``test`` for shards named ``<split>-<source>-<key>``."""
+        return self.name.partition("-")[0]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The shards of one folder, sorted by name."""
+
+    folder: Path
+    shards: tuple[Shard, ...]
+
+    @property
+    def path(self) -> Path:
+        return self.folder / NAME
+
+    def path_of(self, shard: Shard) -> Path:
+        """Where the shard lies."""
+        return self.folder / shard.name
+
+    def of_split(self, split: str) -> tuple[Shard, ...]:
+        """The shards of one split."""
+        return tuple(shard for shard in self.shards if shard.split == split)
+
+    @property
+    def rows(self) -> int:
+        return sum(shard.rows for shard in self.shards)
+
+    def check(self) -> "Manifest":
+        """Itself, once every shard is there with its declared size.
+
+        Raises:
+            CorpusmillError: a shard is missing or has another size.
+        """
+        for shard in self.shards:
+            path = self.path_of(shard)
+            size = path.stat().st_size if path.exists() else None
+            if size != shard.bytes:
+                raise CorpusmillError(
+                    "the manifest and the folder do not agree",
+                    where=str(path),
+                    expected=f"{shard.bytes:,} bytes",
+                    got="no such file" if size is None else f"{size:,} bytes",
+                    hint="run `dvc repro`, or `dvc checkout`, to bring the shard back",
+                )
+        return self
+
+
+def write_manifest(folder: str | Path, shards: Iterable[Shard]) -> Manifest:
+    """Publishes the folder's manifest; the shards must lie there already."""
+    manifest = Manifest(Path(folder), tuple(sorted(shards)))
+    entries = [dataclasses.asdict(shard) for shard in manifest.shards]
+    storage.write_text(manifest.path, dump({"schema_version": SCHEMA_VERSION, "shards": entries}))
+    return manifest
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """The manifest of a folder (or of the folder that the given ``manifest.json`` lies in).
+
+    Raises:
+        CorpusmillError: there is none, or it is damaged or of another version.
+    """
+    path = Path(folder)
+    path = path if path.name == NAME else path / NAME
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        shards = tuple(Shard(**entry) for entry in document["shards"])
+        version = document["schema_version"]
+    except (FileNotFoundError, NotADirectoryError):
+        raise CorpusmillError(
+            "no manifest: the stage that writes this folder has not finished",
+            where=str(path),
+            hint=f"run `dvc repro {path.parent.name}`",
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorpusmillError(f"damaged manifest: {error}", where=str(path), hint="delete it and rerun") from None
+    if version != SCHEMA_VERSION:
+        raise CorpusmillError("another schema version", where=str(path), expected=SCHEMA_VERSION, got=version)
+    return Manifest(path.parent, shards)
+
+
+def dump(value: object) -> str:
+    """JSON as every declared file has it: sorted keys, two spaces, one newline at the end."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,61 @@
+"""The columns of everything that stages pass on, in one place."""
+
+import pyarrow as pa
+
+from pipelines.spine.errors import CorpusmillError
+
+
+def _strings(*names: str) -> list[pa.Field]:
+    return [pa.field(name, pa.string(), nullable=False) for name in names]
+
+
+#: A document, the thing that flows from `extract` to `pack`. Unknown title, url, date, licence are "".
+DOCUMENT = pa.schema(_strings("doc_id", "source", "language", "title", "url", "date", "licence", "text"))
+
+#: What standing documents of other tools must at least have; the rest is filled with "".
+REQUIRED = ("doc_id", "source", "language", "title", "url", "text")
+
+#: A record that could not be read: where it lay (never a path), why, and its first bytes.
+QUARANTINED = pa.schema([*_strings("source", "locator", "reason", "error"), pa.field("raw", pa.binary(), False)])
+
+#: A document that a rule dropped, kept as evidence.
+DROPPED = pa.schema(_strings("doc_id", "source", "rule", "value", "threshold", "text"))
+
+#: A document that `dedup` drops for one that is kept. measure: exact, jaccard or repeated_id.
+DUPLICATE = pa.schema(
+    [
+        *_strings("doc_id", "kept_id"),
+        pa.field("similarity", pa.float64(), False),
+        pa.field("measure", pa.string(), False),
+    ]
+)
+
+#: How often a pre-token (bytes) stands in the train text.
+COUNT = pa.schema([pa.field("pre_token", pa.binary(), False), pa.field("count", pa.int64(), False)])
+
+
+def as_documents(batch: pa.RecordBatch, where: str) -> pa.RecordBatch:
+    """The batch with exactly the document columns, in order and without nulls.
+
+    Raises:
+        CorpusmillError: a required column is missing, is not text, or holds nulls.
+    """
+    arrays = []
+    for field in DOCUMENT:
+        index = batch.schema.get_field_index(field.name)
+        if index < 0:
+            if field.name in REQUIRED:
+                raise CorpusmillError(
+                    f"no column {field.name}", where=where, expected=", ".join(REQUIRED),
+                    got=", ".join(batch.schema.names),
+                    hint="run `python -m pipelines.extract` on it first, with the columns mapped",
+                )  # fmt: skip
+            arrays.append(pa.array([""] * batch.num_rows, pa.string()))
+            continue
+        column = batch.column(index)
+        if column.null_count:
+            raise CorpusmillError(f"column {field.name} holds {column.null_count} nulls", where=where)
+        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+            raise CorpusmillError(f"column {field.name} is not text", where=where, got=column.type)
+        arrays.append(column.cast(pa.string()))
+    return pa.RecordBatch.from_arrays(arrays, schema=DOCUMENT)

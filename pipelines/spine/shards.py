@@ -1,0 +1,141 @@
+"""The one place where shard bytes are made: the same rows give the same bytes, however they arrive.
+
+Rows are gathered into freshly built row groups whose borders depend on the rows alone, never on how the caller
+cut its batches: Parquet and Arrow bytes both change with the chunking of a table.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.spine import storage
+from pipelines.spine.manifest import Shard
+
+ROWS_PER_GROUP = 1024
+#: A row group also ends once its text passes this, so that 1,024 books do not have to fit in memory.
+GROUP_BYTES = 32 << 20
+#: Token shards: rows a record batch, part of the format that other trainers read.
+ROWS_PER_BATCH = 1024
+
+
+def row_bytes(batch: pa.RecordBatch) -> np.ndarray:
+    """Bytes of text and binary columns by row, int64 ``[rows]``."""
+    total = np.zeros(batch.num_rows, np.int64)
+    for column in batch.columns:
+        if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+            offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: batch.num_rows + 1]
+            total += np.diff(offsets) if batch.num_rows else 0
+    return total
+
+
+class _Shard:
+    """Gathers rows into groups of a fixed size and publishes the file when the block ends well."""
+
+    rows_per_group = ROWS_PER_GROUP
+    group_bytes = GROUP_BYTES
+
+    def __init__(self, path: str | Path, schema: pa.Schema) -> None:
+        self.path = Path(path)
+        self.schema = schema
+        self.rows = 0
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = 0
+        self._pending_bytes = 0
+
+    def __enter__(self) -> Self:
+        self._publishing = storage.publishing(self.path)
+        self._file = self._publishing.__enter__()
+        self._open()
+        return self
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Appends the batch's rows; its schema must be the shard's."""
+        start = 0
+        for index, size in enumerate(row_bytes(batch).tolist(), start=1):
+            self._pending_rows += 1
+            self._pending_bytes += size
+            if self._pending_rows == self.rows_per_group or self._pending_bytes >= self.group_bytes:
+                self._pending.append(batch.slice(start, index - start))
+                start = index
+                self._write_group()
+        if start < batch.num_rows:
+            self._pending.append(batch.slice(start))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            if self._pending_rows:
+                self._write_group()
+            self._close()
+        self._publishing.__exit__(kind, error, trace)
+
+    def _write_group(self) -> None:
+        table = pa.Table.from_batches(self._pending, self.schema).combine_chunks()
+        self.rows += table.num_rows
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+        self._write_table(table)
+
+    def published(self) -> Shard:
+        """The manifest entry of the published file."""
+        return Shard(self.path.name, self.rows, self.path.stat().st_size, storage.sha256_file(self.path))
+
+    def _open(self) -> None:
+        raise AssertionError("a shard is ParquetShard or ArrowShard")
+
+    def _write_table(self, table: pa.Table) -> None:
+        raise AssertionError("a shard is ParquetShard or ArrowShard")
+
+    def _close(self) -> None:
+        raise AssertionError("a shard is ParquetShard or ArrowShard")
+
+
+class ParquetShard(_Shard):
+    """Parquet, zstd level 3, row groups of 1,024 rows or 32 MiB of text, whichever comes first."""
+
+    def _open(self) -> None:
+        few = [n for n in ("source", "language", "licence", "rule", "measure") if n in self.schema.names]
+        self._writer = pq.ParquetWriter(
+            self._file, self.schema, version="2.6", compression="zstd", compression_level=3, use_dictionary=few
+        )
+
+    def _write_table(self, table: pa.Table) -> None:
+        self._writer.write_table(table, row_group_size=table.num_rows)
+
+    def _close(self) -> None:
+        self._writer.close()
+
+
+class ArrowShard(_Shard):
+    """Arrow IPC stream, uncompressed (so it can be memory-mapped), record batches of exactly 1,024 rows."""
+
+    rows_per_group = ROWS_PER_BATCH
+    group_bytes = 1 << 62
+
+    def _open(self) -> None:
+        self._writer = pa.ipc.new_stream(self._file, self.schema)
+
+    def _write_table(self, table: pa.Table) -> None:
+        for batch in table.to_batches():
+            self._writer.write_batch(batch)
+
+    def _close(self) -> None:
+        self._writer.close()
+
+
+def open_shard(path: str | Path, schema: pa.Schema) -> ParquetShard | ArrowShard:
+    """The writer that the file name's ending asks for."""
+    return ArrowShard(path, schema) if str(path).endswith(".arrow") else ParquetShard(path, schema)
+
+
+def read_batches(path: str | Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, a row group at a time: memory is one group, whatever the file's size."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
+            yield from table.to_batches()

@@ -1,0 +1,265 @@
+"""A stage as a command: its options, one run of it, and the publishing of what it made.
+
+Order of publishing: the old manifest goes first, the new one comes last. So a folder with a manifest is whole,
+and a run that dies in between is simply done again from the unit cache.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pipelines.spine import faults, lineage, storage
+from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.ledger import Ledger, merge
+from pipelines.spine.manifest import NAME, Shard, dump, write_manifest
+from pipelines.spine.params import load_params, to_jsonable
+from pipelines.spine.progress import Heartbeat
+from pipelines.spine.units import Unit, UnitCache
+from pipelines.spine.work import evidence_place
+
+CACHE = ".cache"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A word of the flow: its name is its section of ``params.yaml``, its folder and its module's last part.
+
+    Args:
+        module: ``pipelines.clean``.
+        params: the frozen dataclass of its section.
+        versions: keys of ``versions.yaml`` that shape its bytes.
+        has_runner: whether unknown options are the Beam runner's.
+    """
+
+    module: str
+    params: type
+    versions: tuple[str, ...]
+    has_runner: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.module.rpartition(".")[2]
+
+
+@dataclass
+class Job:
+    """One run of a stage: what was asked, and how to publish what came of it."""
+
+    stage: Stage
+    params: Any
+    args: argparse.Namespace
+    versions: dict[str, str]
+    runner_args: list[str] = field(default_factory=list)
+
+    @property
+    def inputs(self) -> list[str]:
+        return list(self.args.input)
+
+    @property
+    def output(self) -> Path:
+        return Path(self.args.output)
+
+    @property
+    def cache_root(self) -> Path:
+        """An absolute folder for what may be lost without harm."""
+        return Path(self.args.cache).resolve()
+
+    @property
+    def recipe(self) -> str:
+        """Digest of all but the input that shapes a unit of this stage."""
+        parts = [
+            self.stage.name, to_jsonable(self.params), self.versions, lineage.modules_digest(self.stage.module),
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def unit_cache(self, part: str = "") -> UnitCache:
+        """The stage's unit cache, or that of one part of it."""
+        return UnitCache(str(self.cache_root / "units" / f"{self.stage.name}{part}"), f"{self.recipe}{part}")
+
+    def heartbeat(self) -> Heartbeat:
+        """A fresh place for this run's progress."""
+        folder = self.cache_root / "progress" / f"{self.stage.name}-{os.getpid()}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.iterdir():
+            old.unlink()
+        return Heartbeat(str(folder))
+
+    def publish_units(self, units: Sequence[Unit], counts: str) -> Ledger:
+        """Links what the units left into the output folder and publishes it.
+
+        Raises:
+            CorpusmillError: a unit has no receipt, or a sum does not close.
+        """
+        cache = self.unit_cache()
+        shards: list[Shard] = []
+        parts: list[tuple[str, Ledger]] = []
+        self._begin()
+        for unit in units:
+            receipt = cache.receipt(unit)
+            if receipt is None:
+                raise CorpusmillError("the unit left no receipt", where=unit.name, hint="run again")
+            for shard in receipt.shards:
+                storage.link(cache.folder(unit) / shard.name, self.output / shard.name)
+            for shard in receipt.evidence:
+                storage.link(cache.folder(unit) / shard.name, self.output / evidence_place(shard))
+            shards += receipt.shards
+            parts.append((unit.source, receipt.ledger))
+        evidence = {evidence_place(s) for u in units if (r := cache.receipt(u)) for s in r.evidence}
+        total, by_source = merge(counts, parts)
+        self._finish(shards, total, by_source, evidence)
+        return total
+
+    def publish(self, shards: Iterable[Shard], ledger: Ledger, others: Iterable[str] = ()) -> None:
+        """Publishes files that the stage wrote into the output folder itself; ``others`` are beside the shards."""
+        self._begin()
+        self._finish(list(shards), ledger, {}, set(others))
+
+    def _begin(self) -> None:
+        (self.output / NAME).unlink(missing_ok=True)
+        storage.write_text(self.output / "lineage.json", self._lineage())
+
+    def _finish(self, shards: list[Shard], total: Ledger, by_source: dict[str, Ledger], others: set[str]) -> None:
+        total.check(self.stage.name)
+        document = {"stage": self.stage.name, **total.to_dict()}
+        document["by_source"] = {name: by_source[name].to_dict() for name in sorted(by_source)}
+        storage.write_text(self.args.ledger, dump(document))
+        self._remove_strays({shard.name for shard in shards} | others)
+        faults.reach(f"{self.stage.name}:linked")
+        write_manifest(self.output, shards)
+        faults.reach(f"{self.stage.name}:manifest")
+
+    def _remove_strays(self, wanted: set[str]) -> None:
+        """Deletes what an earlier run left in the folder and this one did not write."""
+        wanted = wanted | {"lineage.json"}
+        ledger = Path(self.args.ledger).resolve()
+        for path in sorted(self.output.rglob("*")):
+            name = path.relative_to(self.output).as_posix()
+            if path.is_file() and name not in wanted and path.resolve() != ledger:
+                path.unlink()
+
+    def _lineage(self) -> str:
+        """What this folder was made from; nothing depends on it, so it may name everything."""
+        parents = []
+        for place in self.inputs:
+            manifest = Path(place) if Path(place).name == NAME else Path(place) / NAME
+            if manifest.exists():
+                parents.append({"stage": manifest.parent.name, "manifest_sha256": storage.sha256_file(manifest)})
+        return dump(
+            {
+                "stage": self.stage.name,
+                "parents": parents,
+                "params": to_jsonable(self.params),
+                "versions": self.versions,
+                "modules_sha256": lineage.modules_digest(self.stage.module),
+            }
+        )
+
+
+@contextlib.contextmanager
+def opened(
+    stage: Stage, argv: Sequence[str], add_options: Callable[[argparse.ArgumentParser], None] | None = None
+) -> Any:
+    """The job that the command line asks for, with its output folder locked for the block.
+
+    Raises:
+        CorpusmillError: wrong parameters or versions, a folder that is not a stage's, or one in use.
+    """
+    job = _parse(stage, argv, add_options)
+    lock = hashlib.sha256(str(job.output.resolve()).encode()).hexdigest()[:16]
+    with storage.exclusive(job.cache_root / "locks" / lock, str(job.output)):
+        _refuse_foreign(job.output)
+        yield job
+
+
+def run_module(module: str) -> int:
+    """Runs the module's ``main`` on the command line; errors for people become one message and status 1.
+
+    The module is imported under its own name first, so that what it defines is not pickled as ``__main__``.
+    """
+    main = importlib.import_module(module).main
+    # SIGTERM (from `dvc`, a scheduler, `timeout`) ends like Ctrl-C: blocks unwind, children are told.
+    signal.signal(signal.SIGTERM, _interrupt)
+    _follow_parent()
+    try:
+        main(sys.argv[1:])
+    except CorpusmillError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; finished units are kept, run again to go on", file=sys.stderr)
+        return 130
+    except OSError as error:
+        print(f"error: {storage.explained(error, error.filename or 'a file')}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _follow_parent() -> None:
+    """Under DVC, ends this process when DVC dies: it runs commands through a shell and leaves them orphaned."""
+    if "DVC_STAGE" not in os.environ:
+        return
+    watched = [os.getppid(), _parent_of(os.getppid())]
+
+    def watch() -> None:
+        while [os.getppid(), _parent_of(os.getppid())] == watched:
+            stop.wait(1.0)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    stop = threading.Event()
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _parse(stage: Stage, argv: Sequence[str], add_options: Callable[[argparse.ArgumentParser], None] | None) -> Job:
+    doc = sys.modules[stage.module].__doc__ if stage.module in sys.modules else None
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {stage.module}", description=doc, formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )  # fmt: skip
+    parser.add_argument("--input", nargs="+", required=True, metavar="PATH", help="folders or files to read")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write; nothing else lives there")
+    parser.add_argument("--ledger", metavar="FILE", help="where the counts go (default: DIR/ledger.json)")
+    parser.add_argument("--params", default="params.yaml", metavar="FILE", help="parameters (default: %(default)s)")
+    parser.add_argument("--cache", default=CACHE, metavar="DIR", help="finished units (default: %(default)s)")
+    if add_options is not None:
+        add_options(parser)
+    args, rest = parser.parse_known_args(argv)
+    if rest and not stage.has_runner:
+        parser.error(f"unknown options: {' '.join(rest)}")
+    args.ledger = args.ledger or str(Path(args.output) / "ledger.json")
+    params: Any = load_params(stage.params, stage.name, args.params)
+    versions = lineage.check_versions(stage.versions, Path(args.params).with_name(lineage.VERSIONS_FILE))
+    return Job(stage, params, args, versions, rest)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if folder.is_file():
+        raise CorpusmillError(
+            "the output is a file", where=str(folder), expected="a folder", hint="give another --output"
+        )
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "lineage.json").exists():
+        raise CorpusmillError(
+            "the output folder holds files that no stage wrote", where=str(folder),
+            hint="give an empty or new folder: a stage owns its output folder and replaces what is in it",
+        )  # fmt: skip

@@ -1,0 +1,187 @@
+"""Units: what one worker takes at a time, planned from the inputs alone, and the cache of finished ones.
+
+A unit keeps its name through every stage: ``enwiki-3fa91c04be77`` is that dump in `extract`, `clean` and `dedup`;
+from `shard` on a split stands before it. The plan never depends on the worker count, on file names or their order.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from pipelines.spine import storage
+from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.ledger import Ledger
+from pipelines.spine.manifest import NAME, Shard, dump, read_manifest
+
+KEY_CHARS = 12
+RECEIPT = "receipt.json"
+
+
+@dataclass(frozen=True)
+class UnitInput:
+    """A file that a unit reads: where it lies, and what it holds."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work. ``settings`` are what the reader must know: kind, language, licence, columns."""
+
+    name: str
+    source: str
+    inputs: tuple[UnitInput, ...]
+    settings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        return sum(part.bytes for part in self.inputs)
+
+    def setting(self, name: str) -> str:
+        """One of the settings, "" where it is not given."""
+        return dict(self.settings).get(name, "")
+
+    def fingerprint(self, recipe: str) -> str:
+        """Hex digest of all that shapes the unit's output: inputs by content, settings, and the stage's recipe."""
+        content = [self.name, self.source, [part.sha256 for part in self.inputs], self.settings, recipe]
+        return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a finished unit left: its output shards, evidence files beside them, and its ledger."""
+
+    shards: tuple[Shard, ...]
+    evidence: tuple[Shard, ...]
+    ledger: Ledger
+
+    def to_json(self) -> str:
+        """The text of ``receipt.json``."""
+        parts = {"shards": self.shards, "evidence": self.evidence}
+        document = {name: [vars(shard) for shard in shards] for name, shards in parts.items()}
+        return dump({**document, "ledger": self.ledger.to_dict()})
+
+    @classmethod
+    def from_json(cls, text: str) -> "Receipt":
+        """The receipt that ``to_json`` wrote."""
+        document = json.loads(text)
+        shards, evidence = (tuple(Shard(**s) for s in document[part]) for part in ("shards", "evidence"))
+        return cls(shards, evidence, Ledger.from_dict(document["ledger"]))
+
+
+@dataclass(frozen=True)
+class UnitCache:
+    """Finished units by fingerprint, in an undeclared folder; outputs are links into it.
+
+    Args:
+        root: the folder, an absolute path.
+        recipe: digest of the stage's name, parameters, module sources and package versions.
+    """
+
+    root: str
+    recipe: str
+
+    def folder(self, unit: Unit) -> Path:
+        """Where the unit's files lie."""
+        return Path(self.root) / unit.fingerprint(self.recipe)
+
+    def receipt(self, unit: Unit) -> Receipt | None:
+        """What the unit left, or None when it is not finished."""
+        try:
+            return Receipt.from_json((self.folder(unit) / RECEIPT).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            return None  # damaged: computed again
+
+    def is_sound(self, unit: Unit) -> bool:
+        """Whether the unit is finished and every byte is still what its receipt says."""
+        receipt = self.receipt(unit)
+        if receipt is None:
+            return False
+        folder = self.folder(unit)
+        for shard in (*receipt.shards, *receipt.evidence):
+            path = folder / shard.name
+            if not path.exists() or path.stat().st_size != shard.bytes:
+                return False
+            if storage.sha256_file(path) != shard.sha256:
+                return False
+        return True
+
+
+def unit_key(sha256: str) -> str:
+    """The first 12 hex digits: how a unit names the content it was made from."""
+    return sha256[:KEY_CHARS]
+
+
+def plan_documents(inputs: Sequence[str]) -> list[Unit]:
+    """A unit for each document shard of the given folders, manifests or Parquet files, sorted by name.
+
+    Folders that a stage wrote are read through their manifest; other Parquet files are named by their content.
+
+    Raises:
+        CorpusmillError: nothing to read, or a manifest and its folder do not agree.
+    """
+    units: dict[str, Unit] = {}
+    for place in inputs:
+        for unit in _plan_place(Path(place)):
+            units.setdefault(unit.name, unit)
+    return [units[name] for name in sorted(units)]
+
+
+def pair_units(units: Iterable[Unit], others: Mapping[str, UnitInput]) -> list[Unit]:
+    """The same units, with a second input where ``others`` holds one under the unit's name."""
+    paired = []
+    for unit in units:
+        second = (others[unit.name],) if unit.name in others else ()
+        paired.append(Unit(unit.name, unit.source, (*unit.inputs, *second), unit.settings))
+    return paired
+
+
+def manifest_inputs(folder: str) -> dict[str, UnitInput]:
+    """Unit name -> input, for every shard of a stage's folder."""
+    manifest = read_manifest(folder).check()
+    return {s.stem: UnitInput(str(manifest.path_of(s).resolve()), s.sha256, s.bytes) for s in manifest.shards}
+
+
+def source_of(stem: str, with_split: bool) -> str:
+    """``enwiki`` of ``enwiki-<key>``, or of ``train-enwiki-<key>`` where names begin with a split."""
+    name = stem.rpartition("-")[0]
+    return name.partition("-")[2] if with_split else name
+
+
+def _plan_place(place: Path) -> list[Unit]:
+    if place.name == NAME or (place / NAME).exists():
+        folder = str(place.parent if place.name == NAME else place)
+        found = manifest_inputs(folder)
+        splits = all(name.partition("-")[0] in ("train", "val", "test") for name in found)
+        return [Unit(name, source_of(name, splits), (part,)) for name, part in found.items()]
+    if not place.exists():
+        raise CorpusmillError("no such file or folder", where=str(place), hint="check --input")
+    files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
+    if not files:
+        raise CorpusmillError(
+            "no documents here", where=str(place), expected="manifest.json or *.parquet",
+            hint="run the stage before this one, or `python -m pipelines.extract` on raw files",
+        )  # fmt: skip
+    return [_plan_foreign(path) for path in files]
+
+
+def _plan_foreign(path: Path) -> Unit:
+    """A Parquet file of documents that no stage of ours wrote."""
+    sha256 = storage.sha256_file(path)
+    source = "documents"
+    try:
+        with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows and "source" in file.schema_arrow.names:
+                source = str(next(file.iter_batches(1, columns=["source"])).column(0)[0].as_py())
+    except (OSError, ValueError) as error:
+        raise CorpusmillError(f"not a Parquet file: {error}", where=str(path), hint="check --input") from None
+    part = UnitInput(str(path.resolve()), sha256, path.stat().st_size)
+    return Unit(f"{source}-{unit_key(sha256)}", source, (part,))

@@ -1,0 +1,152 @@
+"""How a stage maps one unit to shards: read batches, apply pure functions, publish under the unit's name.
+
+A stage says what becomes of its records as a stream of ``Outcome``; this module writes them, counts them, checks
+that the count closes, and publishes the unit's receipt last. It knows nothing of Beam: a worker of any runner, or
+a test, calls ``run_unit``.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from pipelines.spine import faults, storage
+from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.ledger import Ledger
+from pipelines.spine.manifest import Shard
+from pipelines.spine.progress import Heartbeat
+from pipelines.spine.schema import DROPPED, QUARANTINED
+from pipelines.spine.shards import ArrowShard, ParquetShard, open_shard
+from pipelines.spine.units import RECEIPT, Receipt, Unit, UnitCache
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the records that one step read.
+
+    Attributes:
+        taken: how many went in.
+        outputs: rows that come out, by output name: "" is the unit's one shard, else a split. Without rows, no shard.
+        given: what the ledger counts as out by name, where that is not rows (`pack` counts tokens).
+        reasons: counts of what did not come out and leaves no evidence (``skipped.redirect``).
+        dropped: evidence rows; each counts under ``dropped.<rule>``.
+        quarantined: unreadable records; each counts under ``quarantined.<reason>``.
+        apart: counts outside the sum.
+    """
+
+    taken: int = 0
+    outputs: Mapping[str, pa.RecordBatch] = field(default_factory=dict)
+    given: Mapping[str, int] | None = None
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    dropped: pa.RecordBatch | None = None
+    quarantined: pa.RecordBatch | None = None
+    apart: Mapping[str, int] = field(default_factory=dict)
+
+
+class Work(Protocol):
+    """What a stage does with one unit; pickled to workers, so it holds its configuration and nothing else."""
+
+    stage: str
+    counts: str
+    extension: str
+
+    def schema(self, unit: Unit) -> pa.Schema:
+        """The schema of the unit's shards."""
+        ...
+
+    def outcomes(self, unit: Unit) -> Iterator[Outcome]:
+        """Reads the unit and says, step by step, what became of its records."""
+        ...
+
+
+def run_unit(unit: Unit, work: Work, cache: UnitCache, heartbeat: Heartbeat) -> Receipt:
+    """The receipt of the finished unit; computes it unless the cache holds it whole.
+
+    Running it twice, or twice at once, publishes equal bytes. A worker that dies leaves no receipt, so the unit
+    is computed again.
+
+    Raises:
+        CorpusmillError: the ledger does not close, or a file cannot be read or written.
+    """
+    if cache.is_sound(unit):
+        receipt = cache.receipt(unit)
+        assert receipt is not None
+        return receipt
+    faults.reach(f"{work.stage}:unit")
+    with contextlib.ExitStack() as stack:
+        writer = _UnitWriter(unit, work, cache.folder(unit), stack)
+        with heartbeat.unit(unit) as beat:
+            for outcome in work.outcomes(unit):
+                writer.write(outcome)
+                beat(outcome.taken)
+    faults.reach(f"{work.stage}:written")
+    receipt = writer.receipt()
+    storage.write_text(cache.folder(unit) / RECEIPT, receipt.to_json())
+    faults.reach(f"{work.stage}:published")
+    return receipt
+
+
+class _UnitWriter:
+    """The shards, evidence files and ledger of one unit while it is being worked on."""
+
+    def __init__(self, unit: Unit, work: Work, folder: Path, stack: contextlib.ExitStack) -> None:
+        self.unit, self.work, self.folder, self.stack = unit, work, folder, stack
+        self.ledger = Ledger(work.counts)
+        self.shards: dict[str, ParquetShard | ArrowShard] = {}
+        self.evidence: dict[str, ParquetShard | ArrowShard] = {}
+
+    def write(self, outcome: Outcome) -> None:
+        self.ledger.take(outcome.taken)
+        for name, batch in outcome.outputs.items():
+            if batch.num_rows:  # an output without rows leaves no shard
+                self._shard(name).write(batch)
+            if outcome.given is None:
+                self.ledger.give(name or self.work.counts, batch.num_rows)
+        for name, number in (outcome.given or {}).items():
+            self.ledger.give(name, number)
+        for reason, number in outcome.reasons.items():
+            self.ledger.count(reason, number)
+        for name, number in outcome.apart.items():
+            self.ledger.apart(name, number)
+        self._keep("dropped", "rule", outcome.dropped, DROPPED)
+        self._keep("quarantined", "reason", outcome.quarantined, QUARANTINED)
+
+    def receipt(self) -> Receipt:
+        """The receipt, once the ledger closes and agrees with the rows on disk."""
+        where = f"{self.work.stage}: {self.unit.name}"
+        self.ledger.check(where)
+        written = sum(shard.rows for shard in self.shards.values())
+        given = sum(self.ledger.given.values())
+        if self.work.counts == "documents" and written != given:
+            raise CorpusmillError("rows on disk are not those counted", where=where, expected=given, got=written)
+        shards = (self.shards[name].published() for name in sorted(self.shards))
+        evidence = (self.evidence[name].published() for name in sorted(self.evidence))
+        return Receipt(tuple(shards), tuple(evidence), self.ledger)
+
+    def _shard(self, name: str) -> ParquetShard | ArrowShard:
+        if name not in self.shards:
+            stem = f"{name}-{self.unit.name}" if name else self.unit.name
+            path = self.folder / f"{stem}{self.work.extension}"
+            shard = open_shard(path, self.work.schema(self.unit))
+            self.stack.enter_context(shard)
+            self.shards[name] = shard
+        return self.shards[name]
+
+    def _keep(self, kind: str, column: str, batch: pa.RecordBatch | None, schema: pa.Schema) -> None:
+        if batch is None or not batch.num_rows:
+            return
+        for entry in batch.column(column).value_counts().to_pylist():
+            self.ledger.count(f"{kind}.{entry['values']}", entry["counts"])
+        if kind not in self.evidence:
+            path = self.folder / f"{kind}-{self.unit.name}.parquet"
+            self.evidence[kind] = self.stack.enter_context(ParquetShard(path, schema))
+        self.evidence[kind].write(batch)
+
+
+def evidence_place(shard: Shard) -> str:
+    """Where an evidence file lies in the stage's folder: ``dropped/<unit>.parquet``."""
+    kind, _, name = shard.name.partition("-")
+    return f"{kind}/{name}"

@@ -1,0 +1,1 @@
+"""Byte-level BPE: patterns, merges, encoding. Imports neither Beam nor torch."""

@@ -1,0 +1,1 @@
+"""Pretraining, evaluation, export and generation. Imports torch and DeepSpeed, never Beam."""
