@@ -1,14 +1,15 @@
 """The one way a stage maps shards to shards on Beam: units in, receipts out; records never cross a shuffle."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import apache_beam as beam
+from apache_beam.metrics import MetricsFilter
 
 from pipelines.runner import runner_options
 from pipelines.spine import lineage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.progress import Display, Heartbeat
-from pipelines.spine.stage import Job
+from pipelines.spine.stage import Job, Judge
 from pipelines.spine.units import Unit, UnitCache
 from pipelines.spine.work import Work, run_unit
 
@@ -55,25 +56,31 @@ def check_worker(versions: dict[str, str]) -> None:
             )  # fmt: skip
 
 
-def run_units(job: Job, units: Sequence[Unit], work: Work) -> None:
-    """Runs a stage that is nothing but units, and publishes its folder."""
+def run_units(job: Job, units: Sequence[Unit], work: Work, judge: Judge | None = None) -> None:
+    """Runs a stage that is nothing but units, and publishes its folder unless the judge refuses the counts."""
     heartbeat = job.heartbeat()
     transform = ProcessUnits(work, job.unit_cache(), heartbeat, job.versions)
     with Display(job.stage.name, work.counts, units, heartbeat):
         run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform)
-    job.publish_units(units, work.counts)
+    job.publish_units(units, work.counts, judge)
 
 
-def run_pipeline(job: Job, build: object) -> None:
+def run_pipeline(job: Job, build: Callable[[beam.Pipeline], object]) -> dict[str, int]:
     """Builds and runs a pipeline to its end; an error of ours in a worker surfaces as itself.
 
     Args:
         job: the run, with the runner's options.
         build: a function from the pipeline's root to its last collection.
+    Returns:
+        our Beam counters by name, for display only: runners may count a retried bundle twice.
     """
     try:
-        with beam.Pipeline(options=runner_options(job.runner_args)) as pipeline:
-            build(pipeline)  # type: ignore[operator]
+        pipeline = beam.Pipeline(options=runner_options(job.runner_args))
+        build(pipeline)
+        result = pipeline.run()
+        result.wait_until_finish()
+        found = result.metrics().query(MetricsFilter().with_namespace("corpusmill"))["counters"]
+        return {counter.key.metric.name: counter.attempted for counter in found}
     except CorpusmillError:
         raise
     except Exception as error:

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -29,6 +29,8 @@ from pipelines.spine.units import Unit, UnitCache
 from pipelines.spine.work import evidence_place
 
 CACHE = ".cache"
+
+Judge = Callable[[Ledger, Mapping[str, Ledger]], None]
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Job:
     args: argparse.Namespace
     versions: dict[str, str]
     runner_args: list[str] = field(default_factory=list)
+    also_read: list[str] = field(default_factory=list)  # folders beside --input, for the lineage
+    _begun: bool = False
 
     @property
     def inputs(self) -> list[str]:
@@ -95,16 +99,23 @@ class Job:
             old.unlink()
         return Heartbeat(str(folder))
 
-    def publish_units(self, units: Sequence[Unit], counts: str) -> Ledger:
+    def publish_units(
+        self, units: Sequence[Unit], counts: str, judge: Judge | None = None, cache: UnitCache | None = None
+    ) -> Ledger:
         """Links what the units left into the output folder and publishes it.
 
+        Args:
+            units: the plan.
+            counts: what the ledger counts.
+            judge: refuses a result by its total and by-source ledgers, before the manifest is written.
+            cache: where the receipts lie; the stage's own unit cache when not given.
         Raises:
-            CorpusmillError: a unit has no receipt, or a sum does not close.
+            CorpusmillError: a unit has no receipt, a sum does not close, or the judge refuses.
         """
-        cache = self.unit_cache()
+        cache = cache or self.unit_cache()
         shards: list[Shard] = []
         parts: list[tuple[str, Ledger]] = []
-        self._begin()
+        self.begin()
         for unit in units:
             receipt = cache.receipt(unit)
             if receipt is None:
@@ -117,15 +128,21 @@ class Job:
             parts.append((unit.source, receipt.ledger))
         evidence = {evidence_place(s) for u in units if (r := cache.receipt(u)) for s in r.evidence}
         total, by_source = merge(counts, parts)
+        if judge is not None:
+            judge(total, by_source)
         self._finish(shards, total, by_source, evidence)
         return total
 
     def publish(self, shards: Iterable[Shard], ledger: Ledger, others: Iterable[str] = ()) -> None:
         """Publishes files that the stage wrote into the output folder itself; ``others`` are beside the shards."""
-        self._begin()
+        self.begin()
         self._finish(list(shards), ledger, {}, set(others))
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Takes the old manifest away; call it before the first file is put into the output folder."""
+        if self._begun:
+            return
+        self._begun = True
         (self.output / NAME).unlink(missing_ok=True)
         storage.write_text(self.output / "lineage.json", self._lineage())
 
@@ -151,7 +168,7 @@ class Job:
     def _lineage(self) -> str:
         """What this folder was made from; nothing depends on it, so it may name everything."""
         parents = []
-        for place in self.inputs:
+        for place in [*self.inputs, *self.also_read]:
             manifest = Path(place) if Path(place).name == NAME else Path(place) / NAME
             if manifest.exists():
                 parents.append({"stage": manifest.parent.name, "manifest_sha256": storage.sha256_file(manifest)})

@@ -30,6 +30,7 @@ class Outcome:
     Attributes:
         taken: how many went in.
         outputs: rows that come out, by output name: "" is the unit's one shard, else a split. Without rows, no shard.
+            The first rows' schema, metadata included, is the shard's.
         given: what the ledger counts as out by name, where that is not rows (`pack` counts tokens).
         reasons: counts of what did not come out and leaves no evidence (``skipped.redirect``).
         dropped: evidence rows; each counts under ``dropped.<rule>``.
@@ -38,7 +39,7 @@ class Outcome:
     """
 
     taken: int = 0
-    outputs: Mapping[str, pa.RecordBatch] = field(default_factory=dict)
+    outputs: Mapping[str, pa.RecordBatch | pa.Table] = field(default_factory=dict)
     given: Mapping[str, int] | None = None
     reasons: Mapping[str, int] = field(default_factory=dict)
     dropped: pa.RecordBatch | None = None
@@ -52,10 +53,6 @@ class Work(Protocol):
     stage: str
     counts: str
     extension: str
-
-    def schema(self, unit: Unit) -> pa.Schema:
-        """The schema of the unit's shards."""
-        ...
 
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """Reads the unit and says, step by step, what became of its records."""
@@ -97,12 +94,13 @@ class _UnitWriter:
         self.ledger = Ledger(work.counts)
         self.shards: dict[str, ParquetShard | ArrowShard] = {}
         self.evidence: dict[str, ParquetShard | ArrowShard] = {}
+        self.num_rows = 0
 
     def write(self, outcome: Outcome) -> None:
         self.ledger.take(outcome.taken)
         for name, batch in outcome.outputs.items():
             if batch.num_rows:  # an output without rows leaves no shard
-                self._shard(name).write(batch)
+                self._write_rows(name, batch)
             if outcome.given is None:
                 self.ledger.give(name or self.work.counts, batch.num_rows)
         for name, number in (outcome.given or {}).items():
@@ -119,21 +117,21 @@ class _UnitWriter:
         where = f"{self.work.stage}: {self.unit.name}"
         self.ledger.check(where)
         written = sum(shard.rows for shard in self.shards.values())
-        given = sum(self.ledger.given.values())
-        if self.work.counts == "documents" and written != given:
-            raise CorpusmillError("rows on disk are not those counted", where=where, expected=given, got=written)
+        if written != self.num_rows:
+            raise CorpusmillError("rows on disk are not those given", where=where, expected=self.num_rows, got=written)
         shards = (self.shards[name].published() for name in sorted(self.shards))
         evidence = (self.evidence[name].published() for name in sorted(self.evidence))
         return Receipt(tuple(shards), tuple(evidence), self.ledger)
 
-    def _shard(self, name: str) -> ParquetShard | ArrowShard:
+    def _write_rows(self, name: str, rows: pa.RecordBatch | pa.Table) -> None:
         if name not in self.shards:
             stem = f"{name}-{self.unit.name}" if name else self.unit.name
-            path = self.folder / f"{stem}{self.work.extension}"
-            shard = open_shard(path, self.work.schema(self.unit))
+            shard = open_shard(self.folder / f"{stem}{self.work.extension}", rows.schema)
             self.stack.enter_context(shard)
             self.shards[name] = shard
-        return self.shards[name]
+        self.num_rows += rows.num_rows
+        for batch in rows.to_batches() if isinstance(rows, pa.Table) else [rows]:
+            self.shards[name].write(batch)
 
     def _keep(self, kind: str, column: str, batch: pa.RecordBatch | None, schema: pa.Schema) -> None:
         if batch is None or not batch.num_rows:

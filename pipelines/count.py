@@ -1,0 +1,211 @@
+"""Counting pre-tokens of the train text: all that the BPE trainer needs to see, in bounded memory.
+
+    data/shard/train-*.parquet  ->  CountPreTokens  ->  data/count/counts-000.parquet  (pre_token, count), sorted
+
+Sum of count x bytes of the pre-token = bytes of train text.
+
+Run by ``dvc repro count``, or alone:
+``python -m pipelines.count --input data/shard --output data/count --ledger data/count/ledger.json``
+"""
+
+import hashlib
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.process import check_worker, run_pipeline
+from pipelines.spine import faults, storage
+from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.ledger import Ledger
+from pipelines.spine.manifest import Shard
+from pipelines.spine.progress import Display, Heartbeat
+from pipelines.spine.schema import COUNT
+from pipelines.spine.shards import ParquetShard, read_batches
+from pipelines.spine.stage import Job, Stage, opened, run_module
+from pipelines.spine.units import Unit, UnitCache, plan_documents
+from pipelines.spine.work import Outcome, run_unit
+from tokenizer.patterns import count_pre_tokens
+
+
+@dataclass(frozen=True)
+class CountParams:
+    """``params.yaml: count``."""
+
+    pattern: str
+    num_partitions: int
+
+
+def count_table(counts: Iterable[tuple[bytes, int]]) -> pa.Table:
+    """(pre-token, count) pairs as a table sorted by the pre-token's bytes."""
+    pairs = sorted(counts)
+    arrays = [pa.array([token for token, _ in pairs], pa.binary()), pa.array([n for _, n in pairs], pa.int64())]
+    return pa.Table.from_arrays(arrays, schema=COUNT)
+
+
+def partition_counts(table: pa.Table, num_partitions: int) -> dict[int, pa.Table]:
+    """The table's rows by partition, crc32 of the pre-token modulo their number; empty partitions are absent."""
+    parts = pa.array([zlib.crc32(token) % num_partitions for token in table["pre_token"].to_pylist()], pa.int32())
+    return {part: table.filter(pc.equal(parts, part)) for part in sorted(set(parts.to_pylist()))}
+
+
+def merge_counts(tables: Sequence[pa.Table]) -> pa.Table:
+    """The sum of the counts by pre-token, sorted by the pre-token's bytes."""
+    total = pa.concat_tables(tables).group_by("pre_token").aggregate([("count", "sum")])
+    merged = pa.Table.from_arrays([total["pre_token"], total["count_sum"]], schema=COUNT)
+    return merged.sort_by("pre_token")
+
+
+@dataclass(frozen=True)
+class CountUnit:
+    """Work: one train shard -> its own (pre-token, count) table. Memory: its distinct pre-tokens."""
+
+    pattern: str
+    stage: str = "count"
+    counts: str = "bytes"
+    extension: str = ".parquet"
+
+    def outcomes(self, unit: Unit) -> Iterator[Outcome]:
+        """Bytes in are the text column's; bytes out are those of the counted pre-tokens."""
+        path = unit.inputs[0].path
+        num_bytes = 0
+
+        def texts() -> Iterator[str]:
+            nonlocal num_bytes
+            for batch in read_batches(path, ["text"]):
+                num_bytes += pc.sum(pc.binary_length(batch.column("text"))).as_py() or 0
+                yield from batch.column("text").to_pylist()
+
+        table = count_table(count_pre_tokens(texts(), self.pattern).items())
+        yield Outcome(taken=num_bytes, outputs={"": table}, given={"counted": bytes_of(table)})
+
+
+def bytes_of(table: pa.Table) -> int:
+    """Sum of count x bytes of the pre-token."""
+    return int(pc.sum(pc.multiply(table["count"], pc.binary_length(table["pre_token"]).cast(pa.int64()))).as_py() or 0)
+
+
+class CountPreTokens(beam.PTransform):
+    """Unit -> (partition, shard). One shuffle, of one packed table per unit and partition.
+
+    The largest partition (distinct pre-tokens / ``num_partitions``) must fit in one worker's memory.
+    """
+
+    def __init__(self, job: Job, cache: UnitCache, folder: Path, heartbeat: Heartbeat) -> None:
+        super().__init__()
+        work = CountUnit(job.params.pattern)
+        self._count = _CountUnit(work, cache, heartbeat, job.versions, job.params.num_partitions)
+        self._merge = _MergePartition(str(folder))
+
+    def expand(self, units: beam.PCollection) -> beam.PCollection:
+        return (
+            units
+            | "Spread" >> beam.Reshuffle()
+            | "CountUnit" >> beam.ParDo(self._count)
+            | "ByPartition" >> beam.GroupByKey()
+            | "MergePartition" >> beam.ParDo(self._merge)
+        )
+
+
+class _CountUnit(beam.DoFn):
+    def __init__(
+        self, work: CountUnit, cache: UnitCache, heartbeat: Heartbeat, versions: dict[str, str], num_partitions: int
+    ) -> None:
+        self._work, self._cache, self._heartbeat = work, cache, heartbeat
+        self._versions, self._num_partitions = versions, num_partitions
+
+    def setup(self) -> None:
+        check_worker(self._versions)
+
+    def process(self, unit: Unit) -> Iterator[tuple[int, bytes]]:
+        receipt = run_unit(unit, self._work, self._cache, self._heartbeat)
+        for shard in receipt.shards:
+            batches = read_batches(self._cache.folder(unit) / shard.name)
+            table = pa.Table.from_batches(batches, COUNT)
+            for partition, rows in partition_counts(table, self._num_partitions).items():
+                yield partition, _packed(rows)
+
+
+class _MergePartition(beam.DoFn):
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
+        partition, blobs = element
+        merged = merge_counts([_unpacked(blob) for blob in blobs])
+        with ParquetShard(Path(self._folder) / partition_name(partition), COUNT) as shard:
+            for batch in merged.combine_chunks().to_batches():
+                shard.write(batch)
+        faults.reach("count:merged")
+        yield partition
+
+
+def partition_name(partition: int) -> str:
+    """``counts-003.parquet``."""
+    return f"counts-{partition:03d}.parquet"
+
+
+def main(argv: Sequence[str]) -> None:
+    """The stage's command."""
+    with opened(STAGE, argv) as job:
+        units = [unit for unit in plan_documents(job.inputs) if not unit.name.startswith(("val-", "test-"))]
+        if not units:
+            raise CorpusmillError("no train shards to count", where=job.inputs[0], hint="lower shard.val_per_10000")
+        if job.params.num_partitions < 1:
+            raise CorpusmillError("too few", where="params.yaml: count.num_partitions", expected="1 or more")
+        cache, heartbeat = job.unit_cache(), job.heartbeat()
+        folder = _merge_folder(job, cache, units)
+        transform = CountPreTokens(job, cache, folder, heartbeat)
+        with Display("count", "bytes", units, heartbeat):
+            run_pipeline(job, lambda root: root | beam.Create(units) | transform)
+        _publish(job, cache, units, folder)
+
+
+def _merge_folder(job: Job, cache: UnitCache, units: Sequence[Unit]) -> Path:
+    """Where this plan's merged partitions lie until they are linked into the output."""
+    plan = hashlib.sha256("".join(unit.fingerprint(cache.recipe) for unit in units).encode()).hexdigest()[:32]
+    return job.cache_root / "units" / "count.merged" / plan
+
+
+def _publish(job: Job, cache: UnitCache, units: Sequence[Unit], folder: Path) -> None:
+    ledger = Ledger("bytes")
+    for unit in units:
+        receipt = cache.receipt(unit)
+        if receipt is None:
+            raise CorpusmillError("the unit left no receipt", where=unit.name, hint="run again")
+        ledger.take(receipt.ledger.taken)
+    if not ledger.taken:
+        raise CorpusmillError("no train text to count", where=job.inputs[0], hint="see what the stages before dropped")
+    shards = []
+    job.begin()
+    for partition in range(job.params.num_partitions):
+        path = folder / partition_name(partition)
+        if not path.exists():
+            continue  # no pre-token fell into it
+        table = pa.Table.from_batches(read_batches(path), COUNT)
+        ledger.give("counted", bytes_of(table))
+        storage.link(path, job.output / path.name)
+        shards.append(Shard(path.name, table.num_rows, path.stat().st_size, storage.sha256_file(path)))
+    job.publish(shards, ledger)
+
+
+def _packed(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def _unpacked(blob: bytes) -> pa.Table:
+    return pa.ipc.open_stream(blob).read_all()
+
+
+STAGE = Stage("pipelines.count", CountParams, ("python", "pyarrow", "tokenizers"), has_runner=True)
+
+if __name__ == "__main__":
+    sys.exit(run_module("pipelines.count"))

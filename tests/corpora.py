@@ -1,0 +1,54 @@
+"""Small corpora that tests write, and small questions they ask of stage folders."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from pipelines.spine.schema import DOCUMENT
+
+
+def write_documents(path: Path, rows: Sequence[tuple[str, str]], source: str = "s", language: str = "en") -> None:
+    """A Parquet file of documents; rows are (key, text)."""
+    columns = {
+        "doc_id": [f"{source}:{key}" for key, _ in rows],
+        "source": [source] * len(rows),
+        "language": [language] * len(rows),
+        "title": [""] * len(rows),
+        "url": [""] * len(rows),
+        "date": [""] * len(rows),
+        "licence": ["CC0"] * len(rows),
+        "text": [text for _, text in rows],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns, schema=DOCUMENT), path)
+
+
+def read_rows(folder: Path) -> list[dict]:
+    """All rows of the folder's shards, shard by shard in order of name."""
+    return [row for path in sorted(folder.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Name -> sha256 of every file below the folder but lineage.json, which may name more than shapes bytes."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "lineage.json")
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def write_params(path: Path, **sections: dict) -> Path:
+    """A params.yaml of the given sections."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(sections, sort_keys=False))
+    return path
+
+
+def words(seed: int, number: int) -> list[str]:
+    """Different words for every seed: pseudo-random and the same everywhere."""
+    found = []
+    for index in range(number):
+        digest = hashlib.sha256(f"{seed} {index}".encode()).hexdigest()
+        found.append("w" + digest[: 2 + int(digest[-1], 16) % 7])
+    return found

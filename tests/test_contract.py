@@ -1,0 +1,114 @@
+"""Stages, parameter sections, modules, imports, versions and dependencies agree: dvc.yaml is held to the code."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.spine import lineage
+
+ROOT = Path(__file__).resolve().parents[1]
+DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+#: The flow in its order: stage -> module. DESIGN.md's table.
+MODULES = {
+    "fetch": "pipelines.fetch",
+    "extract": "pipelines.extract",
+    "clean": "pipelines.clean",
+    "dedup": "pipelines.dedup",
+    "shard": "pipelines.shard",
+    "count": "pipelines.count",
+    "learn": "tokenizer.learn",
+    "pack": "pipelines.pack",
+    "pretrain": "train.pretrain",
+    "evaluate": "train.evaluate",
+    "export": "train.export",
+    "report": "pipelines.report",
+}
+
+
+def module_paths(module: str) -> set[str]:
+    """The repository's files that a module imports; the spine counts as one folder."""
+    paths = {path.relative_to(ROOT).as_posix() for path in lineage.module_files(module).values()}
+    return {"pipelines/spine" if path.startswith("pipelines/spine/") else path for path in paths}
+
+
+def listed(stage: str) -> tuple[set[str], set[str]]:
+    """(source files, data) among a stage's dependencies; a folder of sources stands for the modules in it."""
+    sources, data = set(), set()
+    for dep in DVC[stage].get("deps", []):
+        if dep.startswith("data/"):
+            data.add(dep)
+        elif (ROOT / dep).is_dir() and dep != "pipelines/spine":
+            sources |= {path.relative_to(ROOT).as_posix() for path in (ROOT / dep).glob("*.py")}
+        else:
+            sources.add(dep)
+    return sources, data
+
+
+def versions_of(stage: str) -> list[str]:
+    return [name for entry in DVC[stage]["params"] if isinstance(entry, dict) for name in entry["versions.yaml"]]
+
+
+def test_the_map_has_every_stage_once_and_in_order() -> None:
+    assert list(DVC) == list(MODULES)
+
+
+def test_every_stage_that_has_parameters_has_a_section_and_no_section_is_without_a_stage() -> None:
+    assert set(PARAMS) <= set(MODULES)
+    for stage in MODULES:
+        sections = [entry for entry in DVC[stage].get("params", []) if isinstance(entry, str)]
+        assert sections == ([stage] if stage in PARAMS else []), stage
+
+
+@pytest.mark.parametrize("stage", MODULES)
+def test_a_stage_runs_its_own_module_and_writes_its_own_folder(stage: str) -> None:
+    command = " ".join(DVC[stage]["cmd"].split())
+    assert command.startswith(f"python -m {MODULES[stage]} ")
+    assert f"--output data/{stage}" in command
+    (out,) = DVC[stage]["outs"]
+    assert (out if isinstance(out, str) else next(iter(out))) in (f"data/{stage}", f"data/{stage}/manifest.json")
+
+
+@pytest.mark.parametrize("stage", [stage for stage in MODULES if stage != "fetch"])
+def test_a_stage_depends_on_exactly_the_modules_it_imports(stage: str) -> None:
+    sources, _ = listed(stage)
+    assert sources == module_paths(MODULES[stage])
+
+
+@pytest.mark.parametrize("stage", [stage for stage in MODULES if stage != "fetch"])
+def test_a_stage_depends_on_the_manifests_of_the_folders_that_its_command_names(stage: str) -> None:
+    command = DVC[stage]["cmd"].replace(f"--output data/{stage}", "").replace(f"data/{stage}/ledger.json", "")
+    named = {"/".join(path.split("/")[:2]) for path in re.findall(r"data/[\w/.]+", command)}
+    _, data = listed(stage)
+    assert {dep.rpartition("/")[0] for dep in data} >= named
+    # The report reads ledgers and metrics too; every other stage depends on manifests alone.
+    if stage != "report":
+        assert {dep.rpartition("/")[2] for dep in data} == {"manifest.json"}
+
+
+@pytest.mark.parametrize("stage", [stage for stage in MODULES if stage != "fetch"])
+def test_a_stage_names_the_versions_that_its_code_checks(stage: str) -> None:
+    assert tuple(versions_of(stage)) == importlib.import_module(MODULES[stage]).STAGE.versions
+
+
+def test_versions_are_those_of_the_constraints() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = dict(line.lower().split("==") for line in lines if "==" in line)
+    versions = yaml.safe_load((ROOT / "versions.yaml").read_text())
+    assert versions.pop("python") in ("3.11", "3.12")
+    assert versions == {name: pinned[name] for name in versions}
+
+
+def test_layers_hold_corpus_code_imports_no_torch_and_training_code_imports_no_beam() -> None:
+    forbidden = {"pipelines": ("torch", "deepspeed"), "tokenizer": ("torch", "deepspeed", "apache_beam")}
+    forbidden["train"] = ("apache_beam",)
+    for package, names in forbidden.items():
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for name in lineage._imports(path):
+                assert name.partition(".")[0] not in names, f"{path} imports {name}"
+    for module in ("train.pretrain", "train.evaluate", "train.export", "train.generate", "tokenizer.learn"):
+        for path in lineage.module_files(module).values():
+            assert not any(name.startswith("apache_beam") for name in lineage._imports(path)), path
