@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import apache_beam as beam
 import pyarrow as pa
@@ -66,9 +67,9 @@ class CountUnit:
     """Work: one train shard -> its own (pre-token, count) table. Memory: its distinct pre-tokens."""
 
     pattern: str
-    stage: str = "count"
-    counts: str = "bytes"
-    extension: str = ".parquet"
+    stage: ClassVar[str] = "count"
+    counts: ClassVar[str] = "bytes"
+    extension: ClassVar[str] = ".parquet"
 
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """Bytes in are the text column's; bytes out are those of the counted pre-tokens."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -95,9 +96,9 @@ class DropsOfUnit:
     index: int
     drops: np.ndarray
     signed: SignedUnits
-    stage: str = "dedup"
-    counts: str = "documents"
-    extension: str = ".parquet"
+    stage: ClassVar[str] = "dedup"
+    counts: ClassVar[str] = "documents"
+    extension: ClassVar[str] = ".parquet"
 
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """One step: what is kept is counted from the rows that no decision names."""

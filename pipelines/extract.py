@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 import pyarrow as pa
 
@@ -133,9 +133,9 @@ def sort_out(items: Sequence[Item], unit: Unit, seen: set[bytes]) -> Outcome:
 class ExtractUnit:
     """Work: one raw file -> its documents."""
 
-    stage: str = "extract"
-    counts: str = "documents"
-    extension: str = ".parquet"
+    stage: ClassVar[str] = "extract"
+    counts: ClassVar[str] = "documents"
+    extension: ClassVar[str] = ".parquet"
 
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """Reads the file a few hundred records at a time."""
@@ -186,7 +186,7 @@ def main(argv: Sequence[str]) -> None:
         if job.args.kind:
             files = [file for path in job.inputs for file in _named_file(path, job.args)]
         else:
-            files = [file for path in job.inputs for file in read_fetch_manifest(path)]
+            files = [file for path in job.inputs for file in read_fetch_manifest(path, job.args.cache)]
         run_units(job, plan_files(files), ExtractUnit(), judge_quarantine(job.params.max_quarantined_percent))
 
 

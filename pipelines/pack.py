@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -52,7 +53,7 @@ def pack_documents(
     ids, offsets = encoder.encode_documents(texts)
     pieces = split_documents(offsets, seq_len + 1)
     rows = pack_rows(ids, pieces, seq_len + 1, encoder.document_start_id, encoder.vocab_size)
-    facts = {
+    facts: dict[str, str | int] = {
         "tokenizer_sha256": encoder.sha256,
         "document_start_id": encoder.document_start_id,
         "split": split,
@@ -77,9 +78,9 @@ class PackUnit:
 
     seq_len: int
     tokenizer: str
-    stage: str = "pack"
-    counts: str = "tokens"
-    extension: str = ".arrow"
+    stage: ClassVar[str] = "pack"
+    counts: ClassVar[str] = "tokens"
+    extension: ClassVar[str] = ".arrow"
     _encoder: Encoder | None = field(default=None, repr=False)
 
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:

@@ -16,6 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -62,7 +63,7 @@ def rows_to_drop(doc_ids: Sequence[str], drops: Mapping[str, Sequence[str]]) -> 
     for row, doc_id in enumerate(doc_ids):
         if doc_id in drops:
             rows.setdefault(doc_id, []).append(row)
-    found = {}
+    found: dict[int, str] = {}
     for doc_id, places in rows.items():
         measures = drops[doc_id]
         found.update(zip(places[-len(measures) :], measures, strict=False))
@@ -74,9 +75,9 @@ class ShardUnit:
     """Work: one unit's clean documents and drop list -> its train, val and test pieces, by doc_id."""
 
     params: ShardParams
-    stage: str = "shard"
-    counts: str = "documents"
-    extension: str = ".parquet"
+    stage: ClassVar[str] = "shard"
+    counts: ClassVar[str] = "documents"
+    extension: ClassVar[str] = ".parquet"
 
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """Holds one unit, a file of at most a few hundred MB, to put it in doc_id order."""

@@ -6,6 +6,7 @@ data/clean/<unit>.parquet  ->  <cache>/<unit>.arrow  (doc_id, id_key, content_ke
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -81,9 +82,9 @@ class SignUnit:
     """Work: one unit of documents -> its signed rows, in row order. Memory: one row group."""
 
     params: SignParams
-    stage: str = "dedup"
-    counts: str = "documents"
-    extension: str = ".arrow"
+    stage: ClassVar[str] = "dedup"
+    counts: ClassVar[str] = "documents"
+    extension: ClassVar[str] = ".arrow"
 
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """One step a row group."""

@@ -1,0 +1,284 @@
+"""The sections of the data card as plain values: what the template shows, one function a section.
+
+A section is None when the stage that it needs has not run; the template then says which command to run. Nothing
+here knows of HTML but the charts, which are drawn where their numbers are.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines import charts, facts, funnel, samples
+from pipelines.flow import Flow, StageFolder
+from pipelines.funnel import SPLITS
+from pipelines.readings import Readings, fetched_files
+from pipelines.spine.schema import DUPLICATE
+from pipelines.spine.shards import read_batches
+
+#: Similarities are counted in fiftieths: bars 0.02 wide.
+SIMILARITY_BARS = 50
+#: What the moving average of the training loss keeps of the past, at most; shorter runs keep less.
+SMOOTHING = 0.95
+STEPS_HIDDEN_PERCENT = 3
+TOKENS_SHOWN = 24
+PAIRS_SHOWN = 3
+
+#: The row of the evaluation that is no baseline.
+OURS = "this model"
+MEASURE_NAMES = {"exact": "exact copies", "jaccard": "near copies", "repeated_id": "repeated ids"}
+
+Section = dict[str, Any] | None
+
+
+def funnel_section(readings: Readings) -> Section:
+    """A bar for each stage's documents, and for each reason why some did not go on."""
+    if not readings.counts:
+        return None
+    bars = list(funnel.steps(readings.counts))
+    whole = bars[0][1].taken
+    steps = []
+    for stage, ledger in bars:
+        out = sum(ledger.given.values())
+        left, reasons = out, []
+        for reason, number in sorted(ledger.reasons.items(), key=lambda item: (-item[1], item[0])):
+            kind, _, name = reason.partition(".")
+            bar = charts.span_bar(
+                left, number, whole, f"lost {kind}", f"{stage}, {reason}: {number:,} of {ledger.taken:,}"
+            )
+            examples = readings.evidence[stage].examples.get(reason, [])
+            reasons.append({"kind": kind, "name": name, "number": number, "bar": bar, "examples": examples})
+            left += number
+        given = [
+            (name, ledger.given[name]) for name in (*SPLITS, *sorted({*ledger.given} - {*SPLITS})) if ledger.given[name]
+        ]
+        bar = charts.span_bar(0, out, whole, "kept", f"{stage} gives {out:,} of {ledger.taken:,}")
+        steps.append({"stage": stage, "taken": ledger.taken, "out": out, "given": given, "bar": bar, "reasons": reasons,
+                      "sources": _by_source(readings.counts[stage].by_source)})  # fmt: skip
+    return {"steps": steps, "taken": whole, "out": steps[-1]["out"]}
+
+
+def documents_section(flow: Flow, readings: Readings) -> Section:
+    """Lengths before and after, languages, sources, splits."""
+    after = readings.after if readings.after is not None else readings.before
+    if after is None:
+        return None
+    before = readings.before if readings.before is not None else after
+    compares = readings.before is not None and readings.after is not None
+    labels, (old, new) = facts.octaves(before.all_lengths, after.all_lengths)
+    groups = [("as extracted", "before", old), ("in the splits", "after", new)]
+    labels = [charts.tick_label(float(label)) for label in labels]
+    chart = charts.columns(labels, groups if compares else groups[:1], "documents by length")
+    tables = {}
+    for name in ("language", "source", "split"):
+        names = after.values(name)
+        names = [split for split in SPLITS if split in names] or names if name == "split" else names
+        tables[name] = [(value or "unknown", after.select(**{name: value})) for value in names]
+    legends = {
+        name: [(f"c{place % 6}", value) for place, (value, _) in enumerate(rows)] for name, rows in tables.items()
+    }
+    bars = {
+        name: charts.share_bar([(v, f.num_bytes, f"c{i % 6}") for i, (v, f) in enumerate(rows)], f"bytes by {name}")
+        for name, rows in tables.items()
+    }
+    return {
+        "chart": chart, "before": before, "after": after, "compares": compares, "tables": tables, "bars": bars,
+        "legends": legends, "files": fetched_files(flow), "sources": before.values("source"),
+    }  # fmt: skip
+
+
+def dedup_section(flow: Flow, readings: Readings, example_chars: int) -> Section:
+    """Counts by measure, the similarities of near copies, and pairs to judge by."""
+    if not flow["dedup"].has_run:
+        return None
+    parts = [batch for _, path in flow["dedup"].shard_paths() for batch in read_batches(path)]
+    drops = pa.Table.from_batches(parts, DUPLICATE)
+    measures = sorted(drops["measure"].value_counts().to_pylist(), key=lambda entry: entry["values"])
+    near = drops["similarity"].to_numpy()[np.array(drops["measure"].to_pylist(), object) == "jaccard"]
+    counts = np.bincount(
+        np.minimum((near * SIMILARITY_BARS).astype(np.int64), SIMILARITY_BARS - 1), minlength=SIMILARITY_BARS
+    )
+    threshold = _params_of(flow["dedup"]).get("threshold", near.min() if len(near) else 1.0)
+    first = min(int(threshold * SIMILARITY_BARS), SIMILARITY_BARS - 1)
+    labels = [f"{index / SIMILARITY_BARS:.2f}" for index in range(first, SIMILARITY_BARS)]
+    chart = charts.columns(labels, [("near copies", "after", counts[first:].tolist())], "near copies by similarity")
+    pairs = samples.telling_pairs(drops, PAIRS_SHOWN)
+    if flow["clean"].has_run:
+        pairs = samples.with_texts(pairs, (path for _, path in flow["clean"].shard_paths()), example_chars)
+    taken = readings.counts["dedup"].total.taken if "dedup" in readings.counts else 0
+    return {
+        "measures": [(entry["values"], entry["counts"]) for entry in measures], "names": MEASURE_NAMES, "taken": taken,
+        "kept": taken - drops.num_rows, "chart": chart if len(near) else None, "pairs": pairs, "threshold": threshold,
+    }  # fmt: skip
+
+
+def tokenizer_section(flow: Flow, readings: Readings) -> Section:
+    """The vocabulary, how much text a token spells, and tokens to look at."""
+    if readings.vocabulary is None:
+        return None
+    spelled, special = readings.vocabulary
+    learned = [index for index in range(len(spelled)) if not special[index]]
+    longest = sorted(learned, key=lambda index: (-len(spelled[index]), index))[:TOKENS_SHOWN]
+    section: dict[str, Any] = {
+        "size": len(spelled),
+        "special": [spelled[index].decode() for index in range(len(spelled)) if special[index]],
+        "merges": sum(len(spelled[index]) > 1 for index in learned),
+        "metrics": {"bytes_per_token": None, **(flow["learn"].json("metrics.json") or {})},
+        "longest": [(show_token(spelled[index]), len(spelled[index])) for index in longest],
+        "ratios": [(split, f.text_bytes, f.text) for split, f in readings.tokens.items() if f.text],
+        "frequent": [],
+        "total": 0,
+    }
+    sizes = np.bincount([len(spelled[index]) for index in learned])[1:]
+    labels = [str(size) for size in range(1, len(sizes) + 1)]
+    section["chart"] = charts.columns(labels, [("tokens", "after", sizes.tolist())], "tokens by bytes")
+    if readings.token_counts is not None and (total := int(readings.token_counts[learned].sum())):
+        counts = readings.token_counts
+        most = sorted(learned, key=lambda index: (-counts[index], index))[:TOKENS_SHOWN]
+        section["frequent"] = [(show_token(spelled[index]), int(counts[index])) for index in most]
+        section["total"] = total
+        section["unused"] = sum(counts[index] == 0 for index in learned)
+    return section
+
+
+def packing_section(readings: Readings) -> Section:
+    """What the rows of each split hold."""
+    if not readings.tokens:
+        return None
+    bars = {}
+    for split, f in readings.tokens.items():
+        parts = [("text", f.text, "kept"), ("document starts", f.starts, "c1"), ("context", f.context, "c3"),
+                 ("padding", f.padding, "lost")]  # fmt: skip
+        bars[split] = charts.share_bar(parts, f"{split}: places of the rows")
+    total = facts.TokenFacts(row_len=next(iter(readings.tokens.values())).row_len)
+    for name in ("rows", "documents", "segments", "text", "starts", "context", "text_bytes"):
+        setattr(total, name, sum(getattr(f, name) for f in readings.tokens.values()))
+    return {"splits": readings.tokens, "bars": bars, "total": total, "row_len": total.row_len}
+
+
+def training_section(flow: Flow) -> Section:
+    """Loss, learning rate and gradient norm by step."""
+    stage = flow["pretrain"]
+    if not stage.has_run:
+        return None
+    curve, val = stage.rows("curve.csv"), stage.rows("val.csv")
+    loss, weight = _points(curve, "loss"), min(SMOOTHING, 1 - 1 / (1 + len(curve) / 20))
+    # The first steps fall from ln(vocabulary) and would flatten all that follows.
+    hidden = len(loss) * STEPS_HIDDEN_PERCENT // 100
+    series = [
+        charts.Series("training loss, each step", "raw", loss[hidden:]),
+        charts.Series("training loss, smoothed", "line", charts.smoothed(loss, weight)[hidden:]),
+        charts.Series("val loss", "points", _points(val, "loss")),
+    ]
+    drawn = {"loss": charts.lines(series, "loss by step") if loss else None}
+    for name in ("learning_rate", "gradient_norm"):
+        points = _points(curve, name)
+        drawn[name] = charts.lines([charts.Series(name, "second", points)], f"{name} by step", True) if points else None
+    first = loss[0][1] if loss else 0.0
+    metrics = {"parameters": None, "steps": None, "tokens": None, "val": None, **(stage.json("metrics.json") or {})}
+    return {"charts": drawn, "metrics": metrics, "steps": len(curve), "hidden": hidden, "first": first}
+
+
+def evaluation_section(flow: Flow) -> Section:
+    """The model beside the n-gram models, by split, best first."""
+    stage = flow["evaluate"]
+    if not stage.has_run:
+        return None
+    metrics = stage.json("metrics.json") or {}
+    scores = [
+        {"split": split, "model": OURS, **metrics[split]} for split in SPLITS if isinstance(metrics.get(split), dict)
+    ]
+    rows = [_score(row) for row in [*scores, *stage.rows("baselines.csv")] if row.get("bits_per_byte")]
+    splits = {}
+    for split in SPLITS:
+        here = sorted(
+            (row for row in rows if row["split"] == split), key=lambda row: (row["bits_per_byte"], row["model"])
+        )
+        if here:
+            worst = round(1000 * here[-1]["bits_per_byte"])
+            splits[split] = [(row, _score_bar(row, worst)) for row in here]
+    return {"splits": splits}
+
+
+def headline(evaluation: Section) -> Section:
+    """The model's score on test (on val where there is no test) and the baselines', in words."""
+    for split in ("test", "val"):
+        rows = [row for row, _ in evaluation["splits"].get(split, [])] if evaluation else []
+        ours = [row for row in rows if row["ours"]]
+        if ours:
+            beside = [f"{row['model']} {row['bits_per_byte']:.3f}" for row in reversed(rows) if not row["ours"]]
+            return {"split": split, "bits_per_byte": ours[0]["bits_per_byte"], "beside": ", ".join(beside)}
+    return None
+
+
+def lineage_section(flow: Flow) -> list[dict[str, Any]]:
+    """Stage by stage: manifest, shards, parents (and whether they still are what they were), parameters, versions."""
+    current = {stage.name: stage.manifest_sha256 for stage in flow if stage.has_run}
+    entries = []
+    for stage in flow:
+        lineage = stage.json("lineage.json") or {}
+        shards = (stage.json("manifest.json") or {}).get("shards", [])
+        parents = [(p["stage"], p["manifest_sha256"], current.get(p["stage"], p["manifest_sha256"]) == p["manifest_sha256"])
+                   for p in lineage.get("parents", [])]  # fmt: skip
+        entries.append({
+            "stage": stage.name, "manifest": current.get(stage.name), "parents": parents, "shards": len(shards),
+            "bytes": sum(shard.get("bytes", 0) for shard in shards), "params": list(flat(lineage.get("params", {}))),
+            "versions": lineage.get("versions", {}), "modules": lineage.get("modules_sha256", ""),
+        })  # fmt: skip
+    return entries
+
+
+def flat(value: object, name: str = "") -> list[tuple[str, str]]:
+    """Nested parameters as (dotted name, value) pairs, in their order."""
+    if isinstance(value, Mapping):
+        return [pair for key, part in value.items() for pair in flat(part, f"{name}.{key}" if name else str(key))]
+    if isinstance(value, list):
+        return [(name, ", ".join(map(str, value)))]
+    return [(name, str(value))] if name else []
+
+
+def show_token(token: bytes) -> str:
+    """A token as text with visible spaces; bytes that are no whole characters as hexadecimal.
+
+    >>> show_token(b" the\\n"), show_token(b"\\xe3\\x81")
+    ('␣the⏎', '\\\\xe3\\\\x81')
+    """
+    try:
+        text = token.decode("utf-8")
+    except UnicodeDecodeError:
+        return "".join(f"\\x{byte:02x}" for byte in token)
+    return samples.excerpt(text.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥"), 64)
+
+
+def _score(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A score by the names that the template knows; the file may hold more, or less."""
+    tokens = row.get("tokens")
+    return {
+        "split": row.get("split", ""), "model": row.get("model", ""), "ours": row.get("model") == OURS,
+        "bits_per_byte": float(row["bits_per_byte"]), "loss": row.get("loss"), "perplexity": row.get("perplexity"),
+        "tokens": int(tokens) if tokens else None,
+    }  # fmt: skip
+
+
+def _score_bar(row: Mapping[str, Any], worst: int) -> charts.Markup:
+    label = f"{row['model']}: {row['bits_per_byte']:.3f} bits per byte"
+    return charts.span_bar(0, round(1000 * row["bits_per_byte"]), worst, "kept" if row["ours"] else "before", label)
+
+
+def _by_source(by_source: Mapping[str, Any]) -> Section:
+    """The stage's counts as a table: a row a source, a column a reason."""
+    if len(by_source) < 2:
+        return None
+    reasons = sorted({reason for ledger in by_source.values() for reason in ledger.reasons})
+    rows = [(s, by_source[s].taken, sum(by_source[s].given.values()), [by_source[s].reasons[r] for r in reasons])
+            for s in sorted(by_source)]  # fmt: skip
+    return {"reasons": reasons, "rows": rows}
+
+
+def _params_of(stage: StageFolder) -> dict[str, Any]:
+    return (stage.json("lineage.json") or {}).get("params", {})
+
+
+def _points(rows: Sequence[Mapping[str, str]], name: str) -> list[tuple[float, float]]:
+    return [(float(row["step"]), float(row[name])) for row in rows if row.get("step") and row.get(name)]

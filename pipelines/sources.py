@@ -1,0 +1,183 @@
+"""The raw files that `fetch` found: the manifest that names them by content, and where their bytes lie.
+
+    data/fetch/manifest.json   what was found: source, sha256, bytes, kind, ... - no path, no name, no date
+    .cache/raw/<sha256>        the bytes: a link to the local file or folder, or the downloaded file
+    .cache/raw/stat.json       path or URL -> size, mtime, inode, sha256: spares hashing what did not change
+
+The cache is undeclared and may be deleted: `fetch` makes it again.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.spine import storage
+from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.manifest import NAME
+
+SCHEMA_VERSION = 1
+KINDS = ("mediawiki", "warc", "html", "jsonl", "csv", "parquet", "text", "hf")
+CACHE = ".cache"
+#: A file changed this shortly before it was hashed may change again within the same tick of the disk's clock.
+RACY_NS = 50_000_000
+
+
+@dataclass(frozen=True)
+class FetchedFile:
+    """One raw file of a source, known by its content.
+
+    Args:
+        source: the source's name, first part of every ``doc_id``.
+        sha256: hex, of the bytes; of a dataset folder over its files, of a hub dataset over its name and revision.
+        bytes: its size.
+        kind: one of ``KINDS``.
+        language: declared language of the text.
+        licence: declared licence of the text.
+        columns: document field -> column, for tables.
+        split: plain text: ``line`` or ``file``.
+        path: where the bytes lie; no part of the manifest.
+    """
+
+    source: str
+    sha256: str
+    bytes: int
+    kind: str
+    language: str
+    licence: str
+    columns: Mapping[str, str]
+    split: str
+    path: str
+
+    @property
+    def name(self) -> str:
+        """The unit's name: ``<source>-<12 hex>``."""
+        return f"{self.source}-{self.sha256[:12]}"
+
+    def to_entry(self) -> dict[str, Any]:
+        """The manifest's entry."""
+        return {
+            "name": self.name, "source": self.source, "sha256": self.sha256, "bytes": self.bytes, "kind": self.kind,
+            "language": self.language, "licence": self.licence, "columns": dict(self.columns), "split": self.split,
+        }  # fmt: skip
+
+
+def read_fetch_manifest(place: str | Path, cache: str | Path = CACHE) -> list[FetchedFile]:
+    """The fetched files, each with a path that holds its bytes.
+
+    Args:
+        place: ``manifest.json`` of `fetch`, or its folder.
+        cache: the folder that `fetch` was given as ``--cache``.
+    Raises:
+        CorpusmillError: no manifest, a damaged one, or bytes that are gone or have changed since.
+    """
+    path = Path(place)
+    path = path / NAME if path.is_dir() else path
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        entries = [{key: value for key, value in entry.items() if key != "name"} for entry in document["files"]]
+        version = document["schema_version"]
+        files = [FetchedFile(**entry, path=str(raw_path(cache, entry["sha256"]))) for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        raise CorpusmillError("no manifest of fetch", where=str(path), hint="run `dvc repro fetch`") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorpusmillError(
+            f"no manifest of fetch, or a damaged one: {error}", where=str(path), hint="delete it, run `dvc repro fetch`"
+        ) from None
+    if version != SCHEMA_VERSION:
+        raise CorpusmillError("another schema version", where=str(path), expected=SCHEMA_VERSION, got=version)
+    stats = StatCache(cache)
+    for file in files:
+        _check_bytes(file, stats)
+    return files
+
+
+def raw_path(cache: str | Path, sha256: str) -> Path:
+    """Where the bytes of that content lie, or a link to them."""
+    return Path(cache) / "raw" / sha256
+
+
+class StatCache:
+    """Which content a path held when it was last hashed, trusted while size, mtime and inode stay the same."""
+
+    def __init__(self, cache: str | Path) -> None:
+        self._path = Path(cache) / "raw" / "stat.json"
+        self._entries: dict[str, list[Any]] = {}
+        with contextlib.suppress(OSError, ValueError):  # it only saves time: a damaged one is as good as none
+            self._entries = dict(json.loads(self._path.read_text(encoding="utf-8")))
+        self._as_read = json.dumps(self._entries, sort_keys=True)
+
+    def known(self, path: Path, name: str = "") -> str:
+        """The sha256 of the file, "" when it must be hashed; ``name`` is what it was remembered under (a URL)."""
+        entry = self._entries.get(name or str(path), [])
+        with contextlib.suppress(OSError):
+            if entry[:3] == self._stat(path):
+                return str(entry[3])
+        return ""
+
+    def sha256(self, path: Path) -> str:
+        """The sha256 of the file, hashed only when it may have changed.
+
+        Raises:
+            CorpusmillError: it cannot be read, or changes while it is read.
+        """
+        if known := self.known(path):
+            return known
+        try:
+            now = time.time_ns()
+            before = self._stat(path)
+            sha256 = storage.sha256_file(path)
+            after = self._stat(path)
+        except OSError as error:
+            raise storage.explained(error, path) from error
+        if before != after:
+            raise CorpusmillError("the file changes while it is read", where=str(path), hint="run again when it is whole")
+        self.forget(str(path))
+        if before[1] < now - RACY_NS:
+            self._entries[str(path)] = [*before, sha256]
+        return sha256
+
+    def remember(self, name: str, path: Path, sha256: str) -> None:
+        """Notes under a name of its own (a URL) what the file at the path holds."""
+        self._entries[name] = [*self._stat(path), sha256]
+
+    def recorded(self, name: str) -> str:
+        """The sha256 noted under the name, whether or not its file is still there; "" when none is."""
+        entry = self._entries.get(name, [])
+        return str(entry[3]) if len(entry) == 4 else ""
+
+    def forget(self, name: str) -> None:
+        """Drops what is noted under the name."""
+        self._entries.pop(name, None)
+
+    def save(self) -> None:
+        """Writes the notes when they changed."""
+        if json.dumps(self._entries, sort_keys=True) != self._as_read:
+            storage.write_text(self._path, json.dumps(self._entries, sort_keys=True, indent=0) + "\n")
+
+    @staticmethod
+    def _stat(path: Path) -> list[int]:
+        status = path.stat()
+        return [status.st_size, status.st_mtime_ns, status.st_ino]
+
+
+def _check_bytes(file: FetchedFile, stats: StatCache) -> None:
+    path = Path(file.path)
+    if not path.exists():
+        raise CorpusmillError(
+            "the bytes of a fetched file are gone", where=f"{file.name}, {path}",
+            got=f"a link to {path.readlink()}" if path.is_symlink() else "no such file",
+            hint="run `python -m pipelines.fetch --output data/fetch`",
+        )  # fmt: skip
+    if path.is_dir():
+        return
+    target = path.resolve()
+    changed = stats.recorded(str(target)) == file.sha256 and not stats.known(target)
+    if path.stat().st_size != file.bytes or changed:
+        raise CorpusmillError(
+            "a source changed after it was fetched", where=str(target), expected=f"{file.bytes:,} bytes as fetched",
+            got=f"{path.stat().st_size:,} bytes", hint="run `dvc repro`: it fetches first",
+        )  # fmt: skip

@@ -1,0 +1,377 @@
+"""A batch of texts as arrays of words and lines, so that a rule is arithmetic over columns, not a loop over characters.
+
+    texts  ->  TextTable  ->  what `pipelines.rules` and `pipelines.repetition` count
+
+A *word* is a run of characters without white space between them; punctuation belongs to the word that it touches. In a
+script without spaces (Chinese, kana, Thai, Lao, Khmer, Burmese, Yi, ...) each letter begins a word of its own, a *unit*,
+and holds the marks and the punctuation after it:
+
+    "The cat, the CAT!"      ->  The  cat,  the  CAT!
+    "东京タワー（1958年）。"  ->  东 京 タ ワ ー（ 1958 年）。
+
+A *line* is what stands between two \\n and holds a word, without the white space around it; two lines are the same when
+their words are. A *paragraph* is a run of lines without a blank line between them. Nothing crosses the edge of a text.
+
+Only characters outside ASCII are decoded; the rest is work on bytes, as in `TextTable.read`. All numbers are integers.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Bools = npt.NDArray[np.bool_]
+I64 = npt.NDArray[np.int64]
+U8 = npt.NDArray[np.uint8]
+U64 = npt.NDArray[np.uint64]
+
+# Kinds of characters. WORD: letters, digits and marks of scripts with spaces. CLOSE: marks and wide punctuation of the
+# others, which end the unit before them. IDEOGRAM and LETTER: the letters of scripts without spaces.
+SPACE, OTHER, WORD, CLOSE, IDEOGRAM, LETTER = range(6)
+
+#: Blocks of code points that are written without spaces between words, and what their letters are.
+UNSPACED = (
+    (0x0E00, 0x0F00, LETTER),  # Thai, Lao
+    (0x1000, 0x10A0, LETTER),  # Burmese
+    (0x1780, 0x1800, LETTER),  # Khmer
+    (0x1950, 0x19E0, LETTER),  # Tai Le, New Tai Lue
+    (0x1A20, 0x1AB0, LETTER),  # Tai Tham
+    (0x2E80, 0xA4D0, IDEOGRAM),  # radicals, 、。, kana, bopomofo, Chinese characters, Yi; Hangul jamo count as letters
+    (0xA9E0, 0xAA00, LETTER),  # Burmese extension B
+    (0xAA60, 0xAAE0, LETTER),  # Burmese extension A, Tai Viet
+    (0xF900, 0xFB00, IDEOGRAM),  # compatibility Chinese characters
+    (0xFE30, 0xFE70, IDEOGRAM),  # vertical and small punctuation
+    (0xFF00, 0xFFF0, IDEOGRAM),  # full-width punctuation and digits, half-width katakana
+    (0x16FE0, 0x1B300, IDEOGRAM),  # Tangut, Khitan, kana supplements, Nushu
+    (0x20000, 0x40000, IDEOGRAM),  # planes 2 and 3: Chinese characters alone
+)
+#: Blocks inside those that do have spaces: Hangul jamo and half-width Hangul, full-width Latin letters and digits.
+SPACED = ((0x3130, 0x3190), (0xFF10, 0xFF1A), (0xFF21, 0xFF3B), (0xFF41, 0xFF5B), (0xFFA0, 0xFFDD))
+
+#: A word of more bytes goes through BLAKE2b, lest a megabyte without a space cost 100,000 array passes.
+LONG_WORD_BYTES = 64
+
+Rows = TypeVar("Rows", bound="Words | Lines")
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """The words of a batch in reading order; every array ``[n_words]``."""
+
+    texts: I64  # which text
+    stops: I64  # the byte after it
+    chars: I64  # code points
+    hashes: U64  # of its bytes: equal for equal words
+    kinds: U8  # IDEOGRAM or LETTER for a unit, else OTHER
+    alphabetic: Bools  # holds a letter (`str.isalpha`)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lines:
+    """The lines of a batch that hold a word; every array ``[n_lines]``."""
+
+    texts: I64  # which text
+    numbers: I64  # among all lines of its text, blank ones included, from 0
+    paragraphs: I64  # which paragraph of the batch
+    starts: I64  # its first byte
+    stops: I64  # the byte after its last
+    chars: I64  # code points, inner white space included
+    num_words: I64
+
+
+class TextTable:
+    """Words and lines of a batch of texts, and what the characters outside ASCII are.
+
+    Attributes:
+        languages: one a text.
+        data: the UTF-8 bytes of all texts, end to end, and some zeros.
+        words, lines: columns.
+        text_words, text_lines: where each text's words and lines begin and end in those, int64 ``[n_texts + 1]``.
+        line_words: where each line's words begin and end, int64 ``[n_lines + 1]``.
+    """
+
+    def __init__(self, languages: Sequence[str], data: bytes, wide: "WideCharacters", words: Words, lines: Lines):
+        self.languages = languages
+        self.data = data
+        self.words = words
+        self.lines = lines
+        self._wide = wide
+        edges = np.arange(len(languages) + 1)
+        self.text_words: I64 = np.searchsorted(words.texts, edges)
+        self.text_lines: I64 = np.searchsorted(lines.texts, edges)
+        self.line_words = ends_of(lines.num_words)
+        self.num_words: I64 = np.diff(self.text_words)
+        self.num_lines: I64 = np.diff(self.text_lines)
+
+    @classmethod
+    def read(cls, texts: Sequence[str], languages: Sequence[str]) -> "TextTable":
+        """The table of some texts; about 40 times their bytes in memory, so a megabyte or so at a time.
+
+        Raises:
+            UnicodeEncodeError: a text holds a lone surrogate (`pipelines.normalize` takes them out).
+        """
+        encoded = [text.encode() for text in texts]
+        ends = ends_of(np.fromiter(map(len, encoded), np.int64, len(encoded)))
+        data = b"%b%b" % (b"".join(encoded), bytes(8))
+        wide = WideCharacters.find(data)
+        starts, stops = _word_places(data, ends, wide)
+        chars_before = _chars_before(data, wide)
+        texts_of_words = np.repeat(np.arange(len(texts)), np.diff(np.searchsorted(starts, ends)))
+        words = Words(
+            texts=texts_of_words,
+            stops=stops,
+            chars=chars_before[stops] - chars_before[starts],
+            hashes=_word_hashes(data, starts, stops),
+            kinds=wide.unit_kinds(starts),
+            alphabetic=_any_letter(data, wide, starts, stops),
+        )
+        lines = _lines(data, ends, words, starts, chars_before)
+        return cls(languages, data, wide, words, lines)
+
+    def keep_lines(self, keep: Bools) -> "TextTable":
+        """The table of the same texts without some lines; ``keep`` bool ``[n_lines]``."""
+        if keep.all():
+            return self
+        words = take(self.words, np.repeat(keep, self.lines.num_words))
+        return TextTable(self.languages, self.data, self._wide, words, take(self.lines, keep))
+
+    def count_words(self, chosen: Bools) -> I64:
+        """How many of the chosen words each text has; ``chosen`` bool ``[n_words]``; int64 ``[n_texts]``."""
+        return np.bincount(self.words.texts[chosen], minlength=len(self.languages))
+
+    def count_lines(self, chosen: Bools | I64) -> I64:
+        """How many of the chosen lines each text has; bool ``[n_lines]`` or places of lines, one more than once, too."""
+        return np.bincount(self.lines.texts[chosen], minlength=len(self.languages))
+
+    def sum_words(self, values: I64) -> I64:
+        """The sum of each text's words' values; int64 ``[n_words]`` to ``[n_texts]``."""
+        return np.diff(ends_of(values)[self.text_words])
+
+    def sum_lines(self, values: I64) -> I64:
+        """The sum of each text's lines' values; int64 ``[n_lines]`` to ``[n_texts]``."""
+        return np.diff(ends_of(values)[self.text_lines])
+
+    def first_characters(self) -> I64:
+        """The code point that each line begins with."""
+        return self._wide.at(self.data, self.lines.starts)
+
+    def last_characters(self) -> I64:
+        """The code point that each line ends with."""
+        return self._wide.before(self.data, self.lines.stops)
+
+    def find(self, needle: str, ignore_case: bool = False) -> I64:
+        """The line of each place where a string stands, from left to right, without overlaps.
+
+        Args:
+            needle: a string without white space at its ends; whole words are not asked for.
+            ignore_case: take ASCII capitals for small letters.
+        Returns:
+            int64 ``[n_places]``: places in `lines`.
+        """
+        data = self._lower_data if ignore_case else self.data
+        wanted = (needle.lower() if ignore_case else needle).encode()
+        places = []
+        place = data.find(wanted)
+        while place >= 0:
+            places.append(place)
+            place = data.find(wanted, place + len(wanted))
+        found = np.array(places, np.int64)
+        line = np.searchsorted(self.lines.starts, found, side="right") - 1
+        # In a removed line, or from the end of one text to the start of the next.
+        inside = (line >= 0) & (found + len(wanted) <= np.append(self.lines.stops, 0)[line])
+        return line[inside]
+
+    @functools.cached_property
+    def _lower_data(self) -> bytes:
+        return self.data.lower()
+
+    @functools.cached_property
+    def unspaced(self) -> Bools:
+        """Whether more than half of a text's words are units; bool ``[n_texts]``."""
+        return 2 * self.count_words(self.words.kinds >= IDEOGRAM) > self.num_words
+
+    @functools.cached_property
+    def spans(self) -> "SpanHashes":
+        """Hashes of runs of words."""
+        return SpanHashes(self.words.hashes)
+
+
+class SpanHashes:
+    """Hashes of any run of neighbouring words, by prefix sums of hash x base^place modulo 2^64."""
+
+    BASE = 0x9E3779B97F4A7C15
+
+    def __init__(self, hashes: U64):
+        powers = np.full(len(hashes) + 1, self.BASE, np.uint64)
+        powers[0] = 1
+        inverses = np.full(len(hashes) + 1, pow(self.BASE, -1, 2**64), np.uint64)
+        inverses[0] = 1
+        np.multiply.accumulate(powers, out=powers)
+        self._inverses = np.multiply.accumulate(inverses, out=inverses)
+        self._sums = np.zeros(len(hashes) + 1, np.uint64)
+        np.cumsum(hashes * powers[:-1], out=self._sums[1:])
+
+    def __call__(self, starts: I64, stops: I64) -> U64:
+        """The hashes of the runs ``starts[i]`` to ``stops[i]``, uint64 ``[n_runs]``: equal for equal words."""
+        return (self._sums[stops] - self._sums[starts]) * self._inverses[starts]
+
+
+@dataclasses.dataclass(frozen=True)
+class WideCharacters:
+    """The characters of a batch outside ASCII, in order; every array ``[n_characters]``."""
+
+    starts: I64
+    codes: npt.NDArray[np.uint32]
+    num_bytes: I64
+    kinds: U8
+
+    @classmethod
+    def find(cls, data: bytes) -> "WideCharacters":
+        raw = np.frombuffer(data, np.uint8)
+        high = np.flatnonzero(raw >= 0x80)
+        high_bytes = raw.take(high)
+        codes = np.frombuffer(high_bytes.tobytes().decode().encode("utf-32-le"), "<u4")
+        num_bytes = 2 + (codes >= 0x800).astype(np.int64) + (codes >= 0x10000)
+        return cls(high[high_bytes >= 0xC0], codes, num_bytes, _character_tables()[0].take(codes))
+
+    def at(self, data: bytes, starts: I64) -> I64:
+        """The code points that begin at some bytes."""
+        codes = np.frombuffer(data, np.uint8)[starts].astype(np.int64)
+        wide = np.flatnonzero(codes >= 0x80)
+        codes[wide] = self.codes[np.searchsorted(self.starts, starts[wide])]
+        return codes
+
+    def before(self, data: bytes, stops: I64) -> I64:
+        """The code points that end before some bytes."""
+        codes = np.frombuffer(data, np.uint8)[stops - 1].astype(np.int64)
+        wide = np.flatnonzero(codes >= 0x80)
+        codes[wide] = self.codes[np.searchsorted(self.starts, stops[wide]) - 1]
+        return codes
+
+    def unit_kinds(self, word_starts: I64) -> U8:
+        """IDEOGRAM or LETTER for words that begin with such a character, else OTHER."""
+        kinds = np.full(len(word_starts), OTHER, np.uint8)
+        units = np.flatnonzero(self.kinds >= IDEOGRAM)
+        kinds[np.searchsorted(word_starts, self.starts[units])] = self.kinds[units]
+        return kinds
+
+
+def ends_of(counts: I64) -> I64:
+    """Running sums with a zero in front; int64 ``[n]`` to ``[n + 1]``."""
+    ends = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=ends[1:])
+    return ends
+
+
+def take(rows: Rows, chosen: Any) -> Rows:
+    """Some rows of all columns."""
+    return type(rows)(*(getattr(rows, field.name)[chosen] for field in dataclasses.fields(rows)))
+
+
+def mix64(values: U64) -> U64:
+    """The values, scrambled by the finalizer of SplitMix64 (Steele et al. 2014): a bijection of 64 bits."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        values = (values ^ (values >> np.uint64(shift))) * np.uint64(factor)
+    return values ^ (values >> np.uint64(31))
+
+
+def _word_places(data: bytes, text_ends: I64, wide: WideCharacters) -> tuple[I64, I64]:
+    """The first byte of each word and the byte after its last."""
+    _, _, ascii_kinds = _character_tables()
+    inside = np.frombuffer(bytearray(data.translate(bytes(ascii_kinds != SPACE))), np.bool_)
+    spaces = wide.kinds == SPACE
+    for k in range(3):
+        inside[wide.starts[spaces & (wide.num_bytes > k)] + k] = False
+    split = np.zeros(len(data), np.bool_)
+    split[text_ends] = True
+    units = wide.kinds >= IDEOGRAM
+    split[wide.starts[units]] = True
+    # After a unit and what closes it a letter or a digit begins the next word.
+    closed = np.flatnonzero(wide.kinds >= CLOSE)
+    after = (wide.starts + wide.num_bytes)[closed]
+    next_kinds = ascii_kinds[np.frombuffer(data, np.uint8)[after]]
+    next_is_wide = np.frombuffer(data, np.uint8)[after] >= 0x80
+    next_kinds[next_is_wide] = wide.kinds[closed[next_is_wide] + 1]
+    split[after[next_kinds == WORD]] = True
+
+    before = np.zeros(len(inside), np.bool_)
+    before[1:] = inside[:-1]
+    return np.flatnonzero(inside & (split | ~before)), np.flatnonzero(before & (split | ~inside))
+
+
+def _chars_before(data: bytes, wide: WideCharacters) -> I64:
+    """Code points before each byte, int64 ``[n_bytes]``."""
+    if not len(wide.starts):
+        return np.arange(len(data))
+    return np.cumsum((np.frombuffer(data, np.uint8) & 0xC0) != 0x80) - 1
+
+
+def _any_letter(data: bytes, wide: WideCharacters, starts: I64, stops: I64) -> Bools:
+    """Whether each word holds a letter."""
+    is_letter = _character_tables()[1]
+    letters = np.frombuffer(bytearray(data.translate(bytes(is_letter[:128]) + bytes(128))), np.uint8)
+    letters[wide.starts] = is_letter.take(wide.codes)
+    letters_before = np.zeros(len(data) + 1, np.int32)
+    np.cumsum(letters, out=letters_before[1:])
+    return letters_before[stops] > letters_before[starts]
+
+
+def _lines(data: bytes, text_ends: I64, words: Words, starts: I64, chars_before: I64) -> Lines:
+    breaks = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
+    breaks_at_word = np.bincount(np.searchsorted(starts, breaks), minlength=len(starts) + 1)
+    breaks_before = np.cumsum(breaks_at_word)[: len(starts)]
+    place = breaks_before + words.texts
+    firsts = np.flatnonzero(np.diff(place, prepend=-1))
+    num_words = np.diff(np.append(firsts, len(starts)))
+    texts, number = words.texts[firsts], breaks_before[firsts]
+    first_stops = words.stops[firsts + num_words - 1]
+    new_text = np.diff(texts, prepend=-1) > 0
+    return Lines(
+        texts=texts,
+        numbers=number - np.searchsorted(breaks, text_ends)[texts],
+        paragraphs=np.cumsum(new_text | (np.diff(number, prepend=-2) > 1)) - 1,
+        starts=starts[firsts],
+        stops=first_stops,
+        chars=chars_before[first_stops] - chars_before[starts[firsts]],
+        num_words=num_words,
+    )
+
+
+def _word_hashes(data: bytes, starts: I64, stops: I64) -> U64:
+    """A hash of the bytes of each word: eight bytes at a time, for all words that have so many."""
+    eights: U64 = np.ndarray((len(data) - 7,), "<u8", data, strides=(1,))
+    masks = np.array([(1 << 8 * length) - 1 for length in range(9)], np.uint64)
+    lengths = stops - starts
+    # The length is the seed: the padding of the last eight bytes is not part of a word.
+    hashes = lengths.astype(np.uint64)
+    for done in range(0, LONG_WORD_BYTES, 8):
+        chosen = np.flatnonzero(lengths > done)
+        if not len(chosen):
+            break
+        part = eights[starts[chosen] + done] & masks.take(lengths[chosen] - done, mode="clip")
+        hashes[chosen] = mix64(part ^ (hashes[chosen] * np.uint64(SpanHashes.BASE)))
+    for word in np.flatnonzero(lengths > LONG_WORD_BYTES).tolist():
+        digest = hashlib.blake2b(data[starts[word] : stops[word]], digest_size=8).digest()
+        hashes[word] = int.from_bytes(digest, "little")
+    return hashes
+
+
+@functools.cache
+def _character_tables() -> tuple[U8, U8, U8]:
+    """Kind, whether a letter, of each code point; kind of each byte, OTHER from 0x80 on. Built on first use (0.3 s)."""
+    characters = [chr(code) for code in range(0x110000)]
+    is_letter = np.array([character.isalpha() for character in characters], np.uint8)
+    kinds = np.full(0x110000, OTHER, np.uint8)
+    kinds[[unicodedata.category(character)[0] in "LMN" for character in characters]] = WORD
+    for begin, end, letter in UNSPACED:
+        block = kinds[begin:end]
+        block[:] = np.where(is_letter[begin:end], letter, np.where(is_digit(begin, end), WORD, CLOSE))
+    for begin, end in SPACED:
+        kinds[begin:end] = WORD
+    kinds[[character.isspace() for character in characters]] = SPACE
+    return kinds, is_letter, np.append(kinds[:128], np.full(128, OTHER, np.uint8))

@@ -1,0 +1,121 @@
+"""kill -9 at every point of every corpus stage, then run again: the same final bytes, and only unfinished units."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from corpora import digests, words
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("extract", "clean", "dedup", "shard", "count", "learn", "pack")
+NUM_UNITS = 8
+#: Before the first unit, between units, between write and publish, and after it; each run gets a little further.
+UNIT_POINTS = ("unit", "unit@2", "written@3", "published@4")
+#: What some stages do once all units are done.
+LATER_POINTS = {"dedup": ("decided@2",), "count": ("merged",)}
+#: Between the links and the manifest, and between the manifest and the end.
+LAST_POINTS = ("linked", "manifest")
+
+
+def write_raw(folder: Path, part: int) -> None:
+    lines = []
+    for index in range(12):
+        # Index 0 is the same text in every file: exact copies; the others differ.
+        text = " ".join(words(100 * part * min(index, 1) + index, 60))
+        sentence = f"The {text} and that is what there is to say of it, with all the rest that was to be said."
+        lines.append(json.dumps({"id": f"{part}-{index}", "text": sentence}))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{part}.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def command(stage: str, folder: Path, before: Path, params: Path) -> list[str]:
+    """One stage as a process: reads the folders of ``before``, writes ``folder/<stage>``."""
+    inputs = {"extract": before / "raw", "clean": before / "extract", "dedup": before / "clean"}
+    inputs |= {"shard": before / "clean", "count": before / "shard", "learn": before / "count"}
+    inputs |= {"pack": before / "shard"}
+    options = {
+        "extract": ["--kind", "jsonl", "--source", "made", "--language", "en"],
+        "shard": ["--drops", str(before / "dedup")],
+        "pack": ["--tokenizer", str(before / "learn" / "tokenizer.json")],
+    }
+    module = "tokenizer.learn" if stage == "learn" else f"pipelines.{stage}"
+    given = ["--input", str(inputs[stage]), "--output", str(folder / stage)]
+    where = ["--params", str(params), "--cache", str(folder / "cache")]
+    return [sys.executable, "-m", module, *given, *where, *options.get(stage, [])]
+
+
+def run(arguments: list[str], kill_at: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "CORPUSMILL_WORKERS": "1", "CORPUSMILL_RUNNER": ""}
+    if kill_at:
+        environment["CORPUSMILL_KILL_AT"] = kill_at
+    return subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def params(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository's parameters with a vocabulary that the small corpus supports."""
+    path = tmp_path_factory.mktemp("params") / "params.yaml"
+    text = (ROOT / "params.yaml").read_text()
+    path.write_text(re.sub(r"vocab_size: [\d_]+", "vocab_size: 300", text))
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, params: Path) -> Path:
+    """The flow of the corpus stages over eight files, nothing killed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    for part in range(1, NUM_UNITS + 1):
+        write_raw(folder / "raw", part)
+    for stage in STAGES:
+        done = run(command(stage, folder, folder, params))
+        assert done.returncode == 0, f"{stage}: {done.stderr[-2000:]}"
+    return folder
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_killed_at_every_point_in_turn_ends_with_the_same_bytes(
+    stage: str, undisturbed: Path, params: Path, tmp_path: Path
+) -> None:
+    arguments = command(stage, tmp_path, undisturbed, params)
+    unit_points = () if stage == "learn" else UNIT_POINTS
+    for point in (*unit_points, *LATER_POINTS.get(stage, ()), *LAST_POINTS):
+        killed = run(arguments, kill_at=f"{stage}:{point}")
+        assert killed.returncode == -signal.SIGKILL, f"{point} was not reached: {killed.stderr[-2000:]}"
+        assert (tmp_path / stage / "manifest.json").exists() == (point == "manifest")
+    again = run(arguments)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert digests(tmp_path / stage) == digests(undisturbed / stage)
+
+
+def reused(stderr: str) -> int:
+    """How many units the run took from the cache, as it says itself."""
+    found = re.search(r"\((\d+) units reused\)", stderr)
+    return int(found.group(1)) if found else 0
+
+
+def test_after_a_kill_at_half_of_eight_units_at_most_five_are_computed(
+    undisturbed: Path, params: Path, tmp_path: Path
+) -> None:
+    arguments = command("clean", tmp_path, undisturbed, params)
+    assert run(arguments, kill_at="clean:unit@5").returncode == -signal.SIGKILL
+    again = run(arguments)
+    assert again.returncode == 0
+    assert NUM_UNITS - reused(again.stderr) <= 5
+
+
+def test_a_ninth_file_computes_one_unit_in_extract_and_one_in_clean(params: Path, tmp_path: Path) -> None:
+    for part in range(1, NUM_UNITS + 1):
+        write_raw(tmp_path / "raw", part)
+    for stage in ("extract", "clean"):
+        assert run(command(stage, tmp_path, tmp_path, params)).returncode == 0
+    write_raw(tmp_path / "raw", NUM_UNITS + 1)
+    for stage in ("extract", "clean"):
+        done = run(command(stage, tmp_path, tmp_path, params))
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert reused(done.stderr) == NUM_UNITS
+        assert len(list((tmp_path / stage).glob("*.parquet"))) == NUM_UNITS + 1
