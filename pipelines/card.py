@@ -218,7 +218,8 @@ def lineage_section(flow: Flow) -> list[dict[str, Any]]:
     entries = []
     for stage in flow:
         lineage = stage.json("lineage.json") or {}
-        shards = (stage.json("manifest.json") or {}).get("shards", [])
+        manifest = stage.json("manifest.json") or {}
+        shards = [*manifest.get("shards", []), *manifest.get("files", [])]  # fetch lists files
         parents = [(p["stage"], p["manifest_sha256"], current.get(p["stage"], p["manifest_sha256"]) == p["manifest_sha256"])
                    for p in lineage.get("parents", [])]  # fmt: skip
         entries.append({

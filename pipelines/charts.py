@@ -114,7 +114,7 @@ def columns(labels: Sequence[str], groups: Sequence[tuple[str, str, Sequence[int
                 Markup('<rect class="{}" x="{:.2f}%" y="{:.2f}%" width="{:.2f}%" height="{:.2f}%"><title>{}</title></rect>')
                 .format(style, left, 100 - height, width * 0.94, height, f"{labels[index]}, {name}: {number:,}")
             )  # fmt: skip
-    every = -(-len(labels) // 8)
+    every = max(1, -(-len(labels) // 8))
     for index in range(0, len(labels), every):
         shapes.append(_label_x(slot * (index + 0.5), labels[index]))
     return _svg("chart", label, shapes)

@@ -26,7 +26,7 @@ from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import Shard
 from pipelines.spine.progress import Display, Heartbeat
-from pipelines.spine.schema import COUNT
+from pipelines.spine.schema import COUNT, PATTERN_KEY
 from pipelines.spine.shards import ParquetShard, read_batches
 from pipelines.spine.stage import Job, Stage, opened, run_module
 from pipelines.spine.units import Unit, UnitCache, plan_documents
@@ -101,7 +101,7 @@ class CountPreTokens(beam.PTransform):
         super().__init__()
         work = CountUnit(job.params.pattern)
         self._count = _CountUnit(work, cache, heartbeat, job.versions, job.params.num_partitions)
-        self._merge = _MergePartition(str(folder))
+        self._merge = _MergePartition(str(folder), job.params.pattern)
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
         return (
@@ -133,13 +133,14 @@ class _CountUnit(beam.DoFn):
 
 
 class _MergePartition(beam.DoFn):
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, folder: str, pattern: str) -> None:
+        self._folder, self._pattern = folder, pattern
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
         partition, blobs = element
-        merged = merge_counts([_unpacked(blob) for blob in blobs])
-        with ParquetShard(Path(self._folder) / partition_name(partition), COUNT) as shard:
+        schema = COUNT.with_metadata({PATTERN_KEY: self._pattern})
+        merged = merge_counts([_unpacked(blob) for blob in blobs]).cast(schema)
+        with ParquetShard(Path(self._folder) / partition_name(partition), schema) as shard:
             for batch in merged.combine_chunks().to_batches():
                 shard.write(batch)
         faults.reach("count:merged")
@@ -188,7 +189,7 @@ def _publish(job: Job, cache: UnitCache, units: Sequence[Unit], folder: Path) ->
         path = folder / partition_name(partition)
         if not path.exists():
             continue  # no pre-token fell into it
-        table = pa.Table.from_batches(read_batches(path), COUNT)
+        table = pa.Table.from_batches(read_batches(path))
         ledger.give("counted", bytes_of(table))
         storage.link(path, job.output / path.name)
         shards.append(Shard(path.name, table.num_rows, path.stat().st_size, storage.sha256_file(path)))

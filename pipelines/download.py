@@ -11,12 +11,12 @@ import re
 import shutil
 import sys
 import time
+import typing
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
@@ -90,7 +90,10 @@ def download(url: str, path: Path) -> Path:
 
 def _transfer(url: str, part: _Part) -> None:
     """One request: adds what the part lacks."""
-    with contextlib.closing(_open(url, part)) as response:
+    answer = _open(url, part)
+    if answer is None:
+        return
+    with answer as response:
         if response.status == 206:
             start, total = _range_of(response)
             if start != part.size:
@@ -109,14 +112,88 @@ def _transfer(url: str, part: _Part) -> None:
         raise _BrokenOffError(f"the connection broke off at {part.size:,} of {total:,} bytes")
 
 
-def _open(url: str, part: _Part) -> Any:
-    """The server's answer: 200, or 206 where it goes on with the part."""
+def _open(url: str, part: _Part) -> http.client.HTTPResponse | None:
+    """The server's answer, 200 or 206 (it goes on with the part); None when the part is whole already."""
     headers = dict(_HEADERS)
     if part.size and (validator := part.validator()):
         headers |= {"Range": f"bytes={part.size}-", "If-Range": validator}
     try:
-        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS)
+        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS)
+        return typing.cast(http.client.HTTPResponse, answer)
     except urllib.error.HTTPError as error:
-        ...
+        with error:
+            if error.code in _RETRIED_STATUSES:
+                raise _BrokenOffError(f"the server answers {error.code} {error.reason}") from error
+            if error.code == 416:
+                _check_whole(error, part)
+                return None
+            raise CorpusmillError(
+                f"the server answers {error.code} {error.reason}", where=url, expected="200 OK",
+                hint="open the address in a browser, and correct the source's path in params.yaml: fetch.sources",
+            ) from error  # fmt: skip
     except (OSError, http.client.HTTPException) as error:
         raise _BrokenOffError(_words(error)) from error
+
+
+def _check_whole(error: urllib.error.HTTPError, part: _Part) -> None:
+    """416: the part is whole already (a run died before the rename), or else longer than the file is now."""
+    total = (error.headers.get("Content-Range") or "").rpartition("/")[2]
+    if total != str(part.size):
+        part.remove()
+        raise _BrokenOffError("the file on the server is shorter than the part here")
+
+
+def _append(response: http.client.HTTPResponse, part: _Part, url: str, total: int) -> None:
+    last = time.monotonic()
+    with open(part.path, "ab") as file:
+        while chunk := _receive(response):
+            _write(file, chunk, part.path)
+            if time.monotonic() - last >= PROGRESS_SECONDS:
+                last = time.monotonic()
+                of = f" of {total >> 20:,}" if total >= 0 else ""
+                print(f"fetch: {url}: {file.tell() >> 20:,}{of} MiB", file=sys.stderr)
+
+
+def _receive(response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.read(CHUNK_BYTES)
+    except http.client.IncompleteRead as error:
+        raise _BrokenOffError("the connection broke off") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _BrokenOffError(_words(error)) from error
+
+
+def _write(file: BinaryIO, chunk: bytes, path: Path) -> None:
+    try:
+        file.write(chunk)
+        file.flush()
+    except OSError as error:
+        raise storage.explained(error, path) from error
+
+
+def _check_space(part: _Part, needed: int) -> None:
+    free = shutil.disk_usage(part.path.parent).free
+    if needed > free:
+        raise CorpusmillError(
+            "no space left for the download", where=str(part.path.parent), expected=f"{needed:,} bytes",
+            got=f"{free:,} bytes free", hint="free some space, then run again: it goes on where it stopped",
+        )  # fmt: skip
+
+
+def _range_of(response: http.client.HTTPResponse) -> tuple[int, int]:
+    """First byte and size of the whole file (-1 unknown) of a 206 answer."""
+    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+    if match is None:
+        return -1, -1
+    return int(match[1]), -1 if match[2] == "*" else int(match[2])
+
+
+def _strong_validator(headers: http.client.HTTPMessage) -> str:
+    """What If-Range may hold: a strong ETag, else Last-Modified, else nothing (RFC 9110, 13.1.5)."""
+    tag = headers.get("ETag", "")
+    return tag if tag.startswith('"') else headers.get("Last-Modified", "")
+
+
+def _words(error: Exception) -> str:
+    reason = getattr(error, "reason", None) or error
+    return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__

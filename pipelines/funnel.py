@@ -87,7 +87,7 @@ def whole_ledger(counts: Mapping[str, Counts]) -> Ledger:
     When later stages have not run, what the last one gave stands for the splits.
     """
     whole = Ledger("documents")
-    ran = [stage for stage in DOCUMENT_STAGES if stage in counts]
+    ran = chain(counts)
     if not ran:
         return whole
     whole.take(counts[ran[0]].total.taken)
@@ -102,9 +102,7 @@ def whole_ledger(counts: Mapping[str, Counts]) -> Ledger:
 
 def steps(counts: Mapping[str, Counts]) -> Iterator[tuple[str, Ledger]]:
     """(stage, ledger) for each bar of the funnel; dedup's drops are shown where they are decided."""
-    for stage in DOCUMENT_STAGES:
-        if stage not in counts:
-            continue
+    for stage in chain(counts):
         total = counts[stage].total
         if stage == "shard" and "dedup" in counts:
             total = Ledger(total.counts)
@@ -112,6 +110,17 @@ def steps(counts: Mapping[str, Counts]) -> Iterator[tuple[str, Ledger]]:
             total.given.update(counts[stage].total.given)
             total.reasons.update(own_reasons(counts))
         yield stage, total
+
+
+def chain(counts: Mapping[str, Counts]) -> list[str]:
+    """The stages that follow one another without a gap; `shard` can do without `dedup`."""
+    found: list[str] = []
+    for stage in DOCUMENT_STAGES:
+        if stage in counts:
+            found.append(stage)
+        elif found and stage != "dedup":
+            break
+    return found
 
 
 def own_reasons(counts: Mapping[str, Counts]) -> dict[str, int]:

@@ -22,10 +22,9 @@ from pipelines.spine.shards import read_batches
 BYTES_PER_CHAR = 4
 #: Where a pair is shown: this many characters before its first difference.
 LEAD_CHARS = 60
-# A run of letters, or one character of the scripts that write no spaces between words.
-_PIECES = re.compile(
-    r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff\u0e00-\u0eff]|\w+|\s+|.", re.DOTALL
-)
+_UNSPACED = r"[\u0e00-\u0eff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
+#: What a pair is compared by: a run of letters, or one character of the scripts that write no spaces between words.
+_PIECES = re.compile(rf"{_UNSPACED}|(?:(?!{_UNSPACED})\w)+|\s+|.", re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -253,9 +253,8 @@ def _units(block: bytes, text_ends: I64) -> tuple[U8, I64, I64]:
         kind = kinds.take(high.codes)
         letters = np.frombuffer(folds.take(high.codes).tobytes().decode("utf-32-le").encode("utf-8"), np.uint8)
         folded[high.places] = letters * np.repeat(kind > SEPARATOR, high.num_bytes)
-        split[high.leads[kind == UNIT]] = True
-        split[(high.leads + high.num_bytes)[kind >= UNIT]] = True
-        split[high.leads[kind == MARK]] = False
+        split[high.leads + high.num_bytes] = kind >= UNIT
+        split[high.leads] = (kind == UNIT) | ((kind != MARK) & split.take(high.leads))
     split[text_ends + 1] = True
 
     text = folded != 0
@@ -277,10 +276,9 @@ class _HighCharacters(NamedTuple):
 
 def _high_characters(raw: U8) -> _HighCharacters:
     places = np.flatnonzero(raw >= 0x80)
-    high = raw.take(places)
-    codes = np.frombuffer(high.tobytes().decode("utf-8").encode("utf-32-le"), "<u4")
+    codes = np.frombuffer(raw.take(places).tobytes().decode("utf-8").encode("utf-32-le"), "<u4")
     num_bytes = 2 + (codes >= 0x800).astype(np.int64) + (codes >= 0x10000)
-    return _HighCharacters(places, places[high >= 0xC0], codes, num_bytes)
+    return _HighCharacters(places, places.take(np.cumsum(num_bytes) - num_bytes), codes, num_bytes)
 
 
 def _unit_hashes(folded: U8, starts: I64, stops: I64) -> U64:

@@ -134,7 +134,9 @@ class StatCache:
         except OSError as error:
             raise storage.explained(error, path) from error
         if before != after:
-            raise CorpusmillError("the file changes while it is read", where=str(path), hint="run again when it is whole")
+            raise CorpusmillError(
+                "the file changes while it is read", where=str(path), hint="run again when it is whole"
+            )
         self.forget(str(path))
         if before[1] < now - RACY_NS:
             self._entries[str(path)] = [*before, sha256]

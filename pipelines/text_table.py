@@ -18,43 +18,23 @@ Only characters outside ASCII are decoded; the rest is work on bytes, as in `Tex
 import dataclasses
 import functools
 import hashlib
-import unicodedata
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.scripts import CLOSE, IDEOGRAM, OTHER, SPACE, WORD, character_tables
+
 Bools = npt.NDArray[np.bool_]
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
 
-# Kinds of characters. WORD: letters, digits and marks of scripts with spaces. CLOSE: marks and wide punctuation of the
-# others, which end the unit before them. IDEOGRAM and LETTER: the letters of scripts without spaces.
-SPACE, OTHER, WORD, CLOSE, IDEOGRAM, LETTER = range(6)
-
-#: Blocks of code points that are written without spaces between words, and what their letters are.
-UNSPACED = (
-    (0x0E00, 0x0F00, LETTER),  # Thai, Lao
-    (0x1000, 0x10A0, LETTER),  # Burmese
-    (0x1780, 0x1800, LETTER),  # Khmer
-    (0x1950, 0x19E0, LETTER),  # Tai Le, New Tai Lue
-    (0x1A20, 0x1AB0, LETTER),  # Tai Tham
-    (0x2E80, 0xA4D0, IDEOGRAM),  # radicals, 、。, kana, bopomofo, Chinese characters, Yi; Hangul jamo count as letters
-    (0xA9E0, 0xAA00, LETTER),  # Burmese extension B
-    (0xAA60, 0xAAE0, LETTER),  # Burmese extension A, Tai Viet
-    (0xF900, 0xFB00, IDEOGRAM),  # compatibility Chinese characters
-    (0xFE30, 0xFE70, IDEOGRAM),  # vertical and small punctuation
-    (0xFF00, 0xFFF0, IDEOGRAM),  # full-width punctuation and digits, half-width katakana
-    (0x16FE0, 0x1B300, IDEOGRAM),  # Tangut, Khitan, kana supplements, Nushu
-    (0x20000, 0x40000, IDEOGRAM),  # planes 2 and 3: Chinese characters alone
-)
-#: Blocks inside those that do have spaces: Hangul jamo and half-width Hangul, full-width Latin letters and digits.
-SPACED = ((0x3130, 0x3190), (0xFF10, 0xFF1A), (0xFF21, 0xFF3B), (0xFF41, 0xFF5B), (0xFFA0, 0xFFDD))
-
 #: A word of more bytes goes through BLAKE2b, lest a megabyte without a space cost 100,000 array passes.
 LONG_WORD_BYTES = 64
+#: 2^64 divided by the golden ratio, odd: spreads neighbouring numbers.
+HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 Rows = TypeVar("Rows", bound="Words | Lines")
 
@@ -116,21 +96,21 @@ class TextTable:
             UnicodeEncodeError: a text holds a lone surrogate (`pipelines.normalize` takes them out).
         """
         encoded = [text.encode() for text in texts]
-        ends = ends_of(np.fromiter(map(len, encoded), np.int64, len(encoded)))
-        data = b"%b%b" % (b"".join(encoded), bytes(8))
+        text_starts = ends_of(np.fromiter(map(len, encoded), np.int64, len(encoded)) + 1)
+        # A zero between texts, so that nothing is found across an edge; more at the end, for those who look ahead.
+        data = b"%b%b" % (b"\0".join(encoded), bytes(9))
         wide = WideCharacters.find(data)
-        starts, stops = _word_places(data, ends, wide)
+        starts, stops = _word_places(data, wide)
         chars_before = _chars_before(data, wide)
-        texts_of_words = np.repeat(np.arange(len(texts)), np.diff(np.searchsorted(starts, ends)))
         words = Words(
-            texts=texts_of_words,
+            texts=np.repeat(np.arange(len(texts)), np.diff(np.searchsorted(starts, text_starts))),
             stops=stops,
             chars=chars_before[stops] - chars_before[starts],
             hashes=_word_hashes(data, starts, stops),
             kinds=wide.unit_kinds(starts),
             alphabetic=_any_letter(data, wide, starts, stops),
         )
-        lines = _lines(data, ends, words, starts, chars_before)
+        lines = _lines(data, text_starts, words, starts, chars_before)
         return cls(languages, data, wide, words, lines)
 
     def keep_lines(self, keep: Bools) -> "TextTable":
@@ -182,7 +162,7 @@ class TextTable:
             place = data.find(wanted, place + len(wanted))
         found = np.array(places, np.int64)
         line = np.searchsorted(self.lines.starts, found, side="right") - 1
-        # In a removed line, or from the end of one text to the start of the next.
+        # Some lie in lines that were removed.
         inside = (line >= 0) & (found + len(wanted) <= np.append(self.lines.stops, 0)[line])
         return line[inside]
 
@@ -194,31 +174,6 @@ class TextTable:
     def unspaced(self) -> Bools:
         """Whether more than half of a text's words are units; bool ``[n_texts]``."""
         return 2 * self.count_words(self.words.kinds >= IDEOGRAM) > self.num_words
-
-    @functools.cached_property
-    def spans(self) -> "SpanHashes":
-        """Hashes of runs of words."""
-        return SpanHashes(self.words.hashes)
-
-
-class SpanHashes:
-    """Hashes of any run of neighbouring words, by prefix sums of hash x base^place modulo 2^64."""
-
-    BASE = 0x9E3779B97F4A7C15
-
-    def __init__(self, hashes: U64):
-        powers = np.full(len(hashes) + 1, self.BASE, np.uint64)
-        powers[0] = 1
-        inverses = np.full(len(hashes) + 1, pow(self.BASE, -1, 2**64), np.uint64)
-        inverses[0] = 1
-        np.multiply.accumulate(powers, out=powers)
-        self._inverses = np.multiply.accumulate(inverses, out=inverses)
-        self._sums = np.zeros(len(hashes) + 1, np.uint64)
-        np.cumsum(hashes * powers[:-1], out=self._sums[1:])
-
-    def __call__(self, starts: I64, stops: I64) -> U64:
-        """The hashes of the runs ``starts[i]`` to ``stops[i]``, uint64 ``[n_runs]``: equal for equal words."""
-        return (self._sums[stops] - self._sums[starts]) * self._inverses[starts]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,7 +192,7 @@ class WideCharacters:
         high_bytes = raw.take(high)
         codes = np.frombuffer(high_bytes.tobytes().decode().encode("utf-32-le"), "<u4")
         num_bytes = 2 + (codes >= 0x800).astype(np.int64) + (codes >= 0x10000)
-        return cls(high[high_bytes >= 0xC0], codes, num_bytes, _character_tables()[0].take(codes))
+        return cls(high[high_bytes >= 0xC0], codes, num_bytes, character_tables().kinds.take(codes))
 
     def at(self, data: bytes, starts: I64) -> I64:
         """The code points that begin at some bytes."""
@@ -280,22 +235,21 @@ def mix64(values: U64) -> U64:
     return values ^ (values >> np.uint64(31))
 
 
-def _word_places(data: bytes, text_ends: I64, wide: WideCharacters) -> tuple[I64, I64]:
+def _word_places(data: bytes, wide: WideCharacters) -> tuple[I64, I64]:
     """The first byte of each word and the byte after its last."""
-    _, _, ascii_kinds = _character_tables()
-    inside = np.frombuffer(bytearray(data.translate(bytes(ascii_kinds != SPACE))), np.bool_)
+    raw = np.frombuffer(data, np.uint8)
+    byte_kinds = character_tables().byte_kinds
+    inside = np.frombuffer(bytearray(data.translate((byte_kinds != SPACE).tobytes())), np.bool_)
     spaces = wide.kinds == SPACE
     for k in range(3):
         inside[wide.starts[spaces & (wide.num_bytes > k)] + k] = False
     split = np.zeros(len(data), np.bool_)
-    split[text_ends] = True
-    units = wide.kinds >= IDEOGRAM
-    split[wide.starts[units]] = True
+    split[wide.starts[wide.kinds >= IDEOGRAM]] = True
     # After a unit and what closes it a letter or a digit begins the next word.
     closed = np.flatnonzero(wide.kinds >= CLOSE)
     after = (wide.starts + wide.num_bytes)[closed]
-    next_kinds = ascii_kinds[np.frombuffer(data, np.uint8)[after]]
-    next_is_wide = np.frombuffer(data, np.uint8)[after] >= 0x80
+    next_kinds = byte_kinds[raw[after]]
+    next_is_wide = raw[after] >= 0x80
     next_kinds[next_is_wide] = wide.kinds[closed[next_is_wide] + 1]
     split[after[next_kinds == WORD]] = True
 
@@ -313,15 +267,15 @@ def _chars_before(data: bytes, wide: WideCharacters) -> I64:
 
 def _any_letter(data: bytes, wide: WideCharacters, starts: I64, stops: I64) -> Bools:
     """Whether each word holds a letter."""
-    is_letter = _character_tables()[1]
-    letters = np.frombuffer(bytearray(data.translate(bytes(is_letter[:128]) + bytes(128))), np.uint8)
+    is_letter = character_tables().is_letter
+    letters = np.frombuffer(bytearray(data.translate(is_letter[:128].tobytes() + bytes(128))), np.uint8)
     letters[wide.starts] = is_letter.take(wide.codes)
     letters_before = np.zeros(len(data) + 1, np.int32)
     np.cumsum(letters, out=letters_before[1:])
     return letters_before[stops] > letters_before[starts]
 
 
-def _lines(data: bytes, text_ends: I64, words: Words, starts: I64, chars_before: I64) -> Lines:
+def _lines(data: bytes, text_starts: I64, words: Words, starts: I64, chars_before: I64) -> Lines:
     breaks = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
     breaks_at_word = np.bincount(np.searchsorted(starts, breaks), minlength=len(starts) + 1)
     breaks_before = np.cumsum(breaks_at_word)[: len(starts)]
@@ -333,7 +287,7 @@ def _lines(data: bytes, text_ends: I64, words: Words, starts: I64, chars_before:
     new_text = np.diff(texts, prepend=-1) > 0
     return Lines(
         texts=texts,
-        numbers=number - np.searchsorted(breaks, text_ends)[texts],
+        numbers=number - np.searchsorted(breaks, text_starts)[texts],
         paragraphs=np.cumsum(new_text | (np.diff(number, prepend=-2) > 1)) - 1,
         starts=starts[firsts],
         stops=first_stops,
@@ -354,24 +308,8 @@ def _word_hashes(data: bytes, starts: I64, stops: I64) -> U64:
         if not len(chosen):
             break
         part = eights[starts[chosen] + done] & masks.take(lengths[chosen] - done, mode="clip")
-        hashes[chosen] = mix64(part ^ (hashes[chosen] * np.uint64(SpanHashes.BASE)))
+        hashes[chosen] = mix64(part ^ (hashes[chosen] * HASH_FACTOR))
     for word in np.flatnonzero(lengths > LONG_WORD_BYTES).tolist():
         digest = hashlib.blake2b(data[starts[word] : stops[word]], digest_size=8).digest()
         hashes[word] = int.from_bytes(digest, "little")
     return hashes
-
-
-@functools.cache
-def _character_tables() -> tuple[U8, U8, U8]:
-    """Kind, whether a letter, of each code point; kind of each byte, OTHER from 0x80 on. Built on first use (0.3 s)."""
-    characters = [chr(code) for code in range(0x110000)]
-    is_letter = np.array([character.isalpha() for character in characters], np.uint8)
-    kinds = np.full(0x110000, OTHER, np.uint8)
-    kinds[[unicodedata.category(character)[0] in "LMN" for character in characters]] = WORD
-    for begin, end, letter in UNSPACED:
-        block = kinds[begin:end]
-        block[:] = np.where(is_letter[begin:end], letter, np.where(is_digit(begin, end), WORD, CLOSE))
-    for begin, end in SPACED:
-        kinds[begin:end] = WORD
-    kinds[[character.isspace() for character in characters]] = SPACE
-    return kinds, is_letter, np.append(kinds[:128], np.full(128, OTHER, np.uint8))

@@ -30,7 +30,8 @@ DUPLICATE = pa.schema(
     ]
 )
 
-#: How often a pre-token (bytes) stands in the train text.
+#: How often a pre-token (bytes) stands in the train text; the metadata name the pattern that cut it.
+PATTERN_KEY = b"pattern"
 COUNT = pa.schema([pa.field("pre_token", pa.binary(), False), pa.field("count", pa.int64(), False)])
 
 

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import pyarrow as pa
 
@@ -50,9 +50,9 @@ class Outcome:
 class Work(Protocol):
     """What a stage does with one unit; pickled to workers, so it holds its configuration and nothing else."""
 
-    stage: str
-    counts: str
-    extension: str
+    stage: ClassVar[str]
+    counts: ClassVar[str]
+    extension: ClassVar[str]
 
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """Reads the unit and says, step by step, what became of its records."""

@@ -1,0 +1,180 @@
+"""What a source names -> its contents: files of the disk, of a package, of the web, or a dataset.
+
+    Source(path="dumps/*.bz2")  ->  [Found(sha256, bytes, place), ...], one a file
+
+Local files are read in place; a downloaded file lies in the cache under its sha256 (``pipelines.sources``).
+"""
+
+import glob
+import importlib.util
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.sources import StatCache, raw_path
+from pipelines.spine import storage
+from pipelines.spine.errors import CorpusmillError
+
+PACKAGE = "package://"
+WEB = ("http://", "https://")
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+){0,2}@[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One entry of ``params.yaml: fetch.sources``; the fields are those of ``FetchedFile``.
+
+    Args:
+        path: a file, a glob, http(s)://..., package://<package>/<file in it>; of kind hf a folder or a hub name
+            ``owner/name[:configuration[:split]]@revision``.
+        sha256: what the one file must have; "" takes what is there.
+    """
+
+    name: str
+    kind: str
+    path: str
+    language: str
+    licence: str
+    sha256: str
+    columns: dict[str, str]
+    split: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """Content that a source names: its sha256, its size, and where it lies."""
+
+    sha256: str
+    bytes: int
+    place: Path
+
+
+class Finder:
+    """Finds what sources name; everything it learns goes to the cache.
+
+    Args:
+        cache: the ``--cache`` folder.
+        stats: what is known of unchanged files.
+        refresh: ask servers again for what was downloaded before.
+    """
+
+    def __init__(self, cache: Path, stats: StatCache, refresh: bool) -> None:
+        self.cache = cache
+        self.stats = stats
+        self.refresh = refresh
+
+    def find(self, source: Source) -> list[Found]:
+        """The source's contents, one entry a file.
+
+        Raises:
+            CorpusmillError: nothing is there, it cannot be read, or it is not what ``sha256`` says.
+        """
+        if source.path.startswith(WEB):
+            return [self._download(source)]
+        if source.kind == "hf":
+            return [self._dataset(source)]
+        found = [self._file(path) for path in _local_files(source)]
+        distinct = {file.sha256: file for file in found}
+        if source.sha256 and len(distinct) > 1:
+            raise CorpusmillError(
+                "sha256 is given, and the path names several files", where=where_in_params(source, "sha256"),
+                expected="one file", got=f"{len(distinct)} different files", hint='write sha256: "", or a source for each',
+            )  # fmt: skip
+        for file in distinct.values():
+            _check(source, file.sha256, str(file.place))
+        return found
+
+    def _file(self, path: Path) -> Found:
+        return Found(self.stats.sha256(path), path.stat().st_size, path)
+
+    def _download(self, source: Source) -> Found:
+        url = source.path
+        sha256 = source.sha256 or self.stats.recorded(url)
+        path = raw_path(self.cache, sha256) if sha256 else None
+        if path is not None and path.is_file() and not self.refresh:
+            if self.stats.known(path, url) == sha256 or self.stats.sha256(path.resolve()) == sha256:
+                self.stats.remember(url, path, sha256)
+                return Found(sha256, path.stat().st_size, path)
+            path.unlink()
+        # Imported here: a run that downloads nothing should not pay for it.
+        from pipelines.download import download
+
+        part = download(url, self.cache / "raw" / storage.sha256_text(url)[:32])
+        sha256 = storage.sha256_file(part)
+        if source.sha256 not in ("", sha256):
+            part.unlink()  # another try must not go on from the wrong bytes
+        _check(source, sha256, url)
+        path = raw_path(self.cache, sha256)
+        os.replace(part, path)
+        part.with_name(f"{part.name}.json").unlink(missing_ok=True)
+        self.stats.remember(url, path, sha256)
+        return Found(sha256, path.stat().st_size, path)
+
+    def _dataset(self, source: Source) -> Found:
+        """A folder by the names and contents of its files (``datasets`` reads meaning from names), else a hub name."""
+        folder = Path(source.path).expanduser()
+        if folder.is_dir():
+            files = sorted(path for path in folder.rglob("*") if path.is_file())
+            lines = [f"{path.relative_to(folder).as_posix()} {self.stats.sha256(path.resolve())}\n" for path in files]
+            found = Found(
+                storage.sha256_text("".join(lines)), sum(path.stat().st_size for path in files), folder.resolve()
+            )
+        else:
+            if not _HUB_NAME.fullmatch(source.path):
+                raise CorpusmillError(
+                    "neither a folder nor a pinned name of a hub dataset", where=where_in_params(source, "path"),
+                    expected="owner/name[:configuration[:split]]@revision", got=source.path,
+                    hint="without a revision the same parameters could mean other text tomorrow",
+                )  # fmt: skip
+            sha256 = storage.sha256_text(source.path)
+            place = raw_path(self.cache, sha256)
+            if not place.exists():
+                storage.write_text(place, source.path)
+            found = Found(sha256, len(source.path.encode()), place)
+        _check(source, found.sha256, source.path)
+        return found
+
+
+def _local_files(source: Source) -> list[Path]:
+    """The files that a local path, a glob or a package path names, absolute, links followed, sorted."""
+    pattern = _in_package(source) if source.path.startswith(PACKAGE) else os.path.expanduser(source.path)
+    # A file may have [ or * in its name: the name itself comes before the pattern.
+    matches = [pattern] if os.path.lexists(pattern) else glob.glob(pattern, recursive=True)
+    # Neither folders nor pipes; a broken link is kept, and fails by name when it is read.
+    matches = [match for match in matches if os.path.isfile(match) or not os.path.exists(match)]
+    files = sorted({Path(os.path.realpath(match)) for match in matches})
+    if not files:
+        is_folder = os.path.isdir(pattern)
+        raise CorpusmillError(
+            "the path is a folder" if is_folder else "nothing is there" if not glob.has_magic(pattern) else
+            "the pattern matches no file", where=where_in_params(source, "path"), got=source.path,
+            hint=f"write {source.path.rstrip('/')}/* for the files in it" if is_folder else
+            "check the path; it counts from the folder in which the command runs",
+        )  # fmt: skip
+    return files
+
+
+def _in_package(source: Source) -> str:
+    """The path of a file inside an installed package, found without importing it."""
+    package, _, rest = source.path.removeprefix(PACKAGE).partition("/")
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise CorpusmillError(
+            f"the package {package} is not installed", where=where_in_params(source, "path"), got=source.path,
+            hint=f"run `make setup`, or `pip install {package}`",
+        )  # fmt: skip
+    return os.path.join(next(iter(spec.submodule_search_locations)), rest)
+
+
+def _check(source: Source, sha256: str, place: str) -> None:
+    if source.sha256 not in ("", sha256):
+        raise CorpusmillError(
+            "wrong checksum", where=f"source {source.name}, {place}", expected=source.sha256, got=sha256,
+            hint="get the right file, or write the new sha256 in params.yaml: fetch.sources",
+        )  # fmt: skip
+
+
+def where_in_params(source: Source, field: str) -> str:
+    """The place of a source's field, for an error."""
+    return f"params.yaml: fetch.sources, {source.name or 'unnamed'}.{field}"

@@ -1,0 +1,118 @@
+"""The stage `learn`: counts in, a tokenizer of exactly the size asked for out, whatever the order of the counts."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.manifest import read_manifest, write_manifest
+from pipelines.spine.schema import COUNT, PATTERN_KEY
+from pipelines.spine.shards import ParquetShard
+from tokenizer.encoding import Encoder
+from tokenizer.learn import LearnParams, learn_tokenizer, main, measure
+from tokenizer.patterns import count_pre_tokens
+
+TEXTS = ["the cat and the other cat", "the weather there", "猫はいる。猫はいない。猫がいた。", "我们在这里，我们在那里"]
+COUNTS = sorted(count_pre_tokens(TEXTS, "cjk-1").items())
+
+
+def params(vocab_size: int) -> LearnParams:
+    return LearnParams(vocab_size, ("<|endoftext|>",))
+
+
+def write_counts(folder: Path, counts: list[tuple[bytes, int]], num_shards: int, pattern: str = "cjk-1") -> None:
+    """A folder as `count` leaves it, the counts dealt out over shards."""
+    shards = []
+    schema = COUNT.with_metadata({PATTERN_KEY: pattern}) if pattern else COUNT
+    for index in range(num_shards):
+        part = counts[index::num_shards]
+        arrays = [pa.array([token for token, _ in part], pa.binary()), pa.array([n for _, n in part], pa.int64())]
+        with ParquetShard(folder / f"counts-{index:03d}.parquet", schema) as shard:
+            shard.write(pa.RecordBatch.from_arrays(arrays, schema=schema))
+        shards.append(shard.published())
+    write_manifest(folder, shards)
+
+
+def run(tmp_path: Path, name: str, vocab_size: int = 270) -> Path:
+    """Runs the stage on ``tmp_path/count`` as its command does; the output folder."""
+    file = tmp_path / f"{name}.yaml"
+    section = f"learn: {{vocab_size: {vocab_size}, special_tokens: ['<|endoftext|>']}}\n"
+    file.write_text(section, encoding="utf-8")
+    output = tmp_path / name
+    options = {"--input": tmp_path / "count", "--output": output, "--params": file, "--cache": tmp_path / "cache"}
+    main([str(word) for option in options.items() for word in option])
+    return output
+
+
+def test_counts_in_and_a_tokenizer_of_that_size_out(tmp_path: Path) -> None:
+    write_counts(tmp_path / "count", COUNTS, 2)
+    output = run(tmp_path, "learn")
+    encoder = Encoder(output / "tokenizer.json")
+    assert encoder.vocab_size == 270
+    assert encoder.decode(encoder.encode_batch(TEXTS)[0]) == "".join(TEXTS)
+    assert encoder.tokens[257:260] == (b"\xe3\x81", b"he", b"the")  # the first bytes of hiragana
+    ledger = json.loads((output / "ledger.json").read_text())
+    assert (ledger["counts"], ledger["in"]) == ("vocabulary", 270)
+    assert ledger["out"] == {"alphabet": 256, "merges": 13, "specials": 1}
+    [shard] = read_manifest(output).check().shards
+    assert (shard.name, shard.rows, shard.sha256) == ("tokenizer.json", 270, encoder.sha256)
+
+
+def test_bytes_per_token_is_that_of_the_train_text(tmp_path: Path) -> None:
+    write_counts(tmp_path / "count", COUNTS, 1)
+    output = run(tmp_path, "learn")
+    ids, _ = Encoder(output / "tokenizer.json").encode_batch(TEXTS)
+    num_bytes = sum(len(text.encode()) for text in TEXTS)
+    assert json.loads((output / "metrics.json").read_text()) == {
+        "vocab_size": 270,
+        "distinct_pre_tokens": len(COUNTS),
+        "train_bytes": num_bytes,
+        "train_tokens": len(ids),
+        "bytes_per_token": round(num_bytes / len(ids), 4),
+    }
+
+
+def test_the_shards_of_the_counts_change_no_byte(tmp_path: Path) -> None:
+    digests = set()
+    for num_shards, counts in ((1, COUNTS), (3, COUNTS[::-1])):
+        folder = tmp_path / str(num_shards)
+        write_counts(folder / "count", counts, num_shards)
+        output = run(folder, "learn")
+        digests.add((output / "tokenizer.json").read_bytes() + (output / "metrics.json").read_bytes())
+    assert len(digests) == 1
+
+
+def test_a_vocabulary_larger_than_the_text_supports_is_refused_with_the_largest_possible() -> None:
+    with pytest.raises(CorpusmillError, match="larger vocabulary than the train text supports") as error:
+        learn_tokenizer([(b"low", 5), (b"lower", 2)], "gpt2", params(300))
+    assert "expected: 261 or less" in str(error.value)
+    assert Encoder(learn_tokenizer([(b"low", 5), (b"lower", 2)], "gpt2", params(261))).vocab_size == 261
+
+
+def test_a_vocabulary_smaller_than_its_alphabet_is_refused() -> None:
+    with pytest.raises(CorpusmillError, match="257 or more: 256 bytes and 1 special"):
+        learn_tokenizer(COUNTS, "cjk-1", params(256))
+    assert Encoder(learn_tokenizer(COUNTS, "cjk-1", params(257))).vocab_size == 257
+
+
+def test_counts_that_name_no_pattern_or_several_are_refused(tmp_path: Path) -> None:
+    write_counts(tmp_path / "count", COUNTS, 1, pattern="")
+    with pytest.raises(CorpusmillError, match="do not name one pattern"):
+        run(tmp_path, "learn")
+
+
+
+def test_an_empty_train_split_is_refused(tmp_path: Path) -> None:
+    write_counts(tmp_path / "count", [], 1)
+    with pytest.raises(CorpusmillError, match="no pre-tokens to learn from"):
+        run(tmp_path, "learn")
+    assert not (tmp_path / "learn" / "manifest.json").exists()
+
+
+def test_sums_beyond_64_bits_are_measured_exactly() -> None:
+    huge = 1 << 62
+    encoder = Encoder(learn_tokenizer([(b"ab", 1)], "gpt2", params(258)))
+    assert measure([(b"ab", huge), (b"abc", huge)], encoder)["train_bytes"] == 5 * huge
+    assert measure([(b"ab", huge), (b"abc", huge)], encoder)["train_tokens"] == 3 * huge

@@ -1,0 +1,194 @@
+"""Merges -> ``tokenizer.json``; ``tokenizer.json`` -> texts to ids and back.
+
+Ids: special tokens first (``<|endoftext|>`` is 0), then the 256 bytes, then one id a merge. So an id means the same
+in every vocabulary size of one training, and padding with the document start is padding with zeros.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from pipelines.spine.errors import CorpusmillError
+from tokenizer.bpe import ALPHABET, byte_chars
+from tokenizer.patterns import pre_tokenizer
+
+#: Begins each document, pads rows, and ends generation.
+DOCUMENT_START = "<|endoftext|>"
+#: Texts go to the engine in groups of about this many characters: an encoding takes some 100 bytes a token.
+GROUP_CHARS = 1 << 20
+
+# One process a core, one shard a process: threads inside the engine would only compete with them.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+Engine = Callable[[Sequence[str]], list[list[int]]]
+
+
+def tokenizer_json(merges: Sequence[tuple[bytes, bytes]], special_tokens: Sequence[str], pattern: str) -> str:
+    """The text of ``tokenizer.json``, as ``tokenizers`` and ``transformers`` load it; equal input, equal bytes.
+
+    Args:
+        merges: in the order learned.
+        special_tokens: get the first ids; ``<|endoftext|>`` is one of them.
+        pattern: a name in ``tokenizer.patterns.PATTERNS``.
+    Raises:
+        CorpusmillError: a special token is repeated or missing, or text could merge into one.
+    """
+    chars = byte_chars()
+    spelled = {token: "".join(chars[byte] for byte in token) for pair in merges for token in (*pair, b"".join(pair))}
+    learned = [*(chars[token[0]] for token in ALPHABET), *(spelled[left + right] for left, right in merges)]
+    _check_specials(special_tokens, set(learned))
+    added = [
+        {"id": index, "content": content, "single_word": False, "lstrip": False, "rstrip": False,
+         "normalized": False, "special": True}
+        for index, content in enumerate(special_tokens)
+    ]  # fmt: skip
+    model = {
+        "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+        "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+        "vocab": {token: index for index, token in enumerate([*special_tokens, *learned])},
+        "merges": [f"{spelled[left]} {spelled[right]}" for left, right in merges],
+    }  # fmt: skip
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    document = {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": None,
+        "pre_tokenizer": json.loads(pre_tokenizer(pattern).__getstate__()), "post_processor": None,
+        "decoder": byte_level, "model": model,
+    }  # fmt: skip
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+class Encoder:
+    """Texts to token ids and back, by one ``tokenizer.json``; special tokens in a text stay text.
+
+    Args:
+        path_or_json: a file, or its content (a string that begins with ``{``).
+    Attributes:
+        tokens: the bytes that each id stands for.
+        vocab_size: ids are in ``[0, vocab_size)``.
+        document_start_id: the id of ``<|endoftext|>``.
+        sha256: of the file's bytes; token shards carry it.
+    Raises:
+        CorpusmillError: no such file, not a byte-level BPE tokenizer, or one without ``<|endoftext|>``.
+    """
+
+    def __init__(self, path_or_json: str | Path) -> None:
+        content, where = _read(path_or_json)
+        document = _parse(content, where)
+        self.sha256 = hashlib.sha256(content.encode()).hexdigest()
+        self.tokens = _token_table(document, where)
+        self.vocab_size = len(self.tokens)
+        starts = [entry["id"] for entry in document["added_tokens"] if entry["content"] == DOCUMENT_START]
+        if not starts:
+            raise CorpusmillError(f"no special token {DOCUMENT_START}", where=where, hint="add it and train again")
+        self.document_start_id: int = starts[0]
+        self._encode = _engine(document, where)
+
+    def encode_batch(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Ids uint32 ``[tokens]`` of all texts, and where each text begins: offsets int64 ``[texts + 1]``.
+
+        No special token is added, and none is recognised in the text.
+        """
+        arrays = [np.array(ids, np.uint32) for group in _groups(texts) for ids in self._encode(group)]
+        offsets = np.zeros(len(arrays) + 1, np.int64)
+        np.cumsum([len(ids) for ids in arrays], out=offsets[1:])
+        return np.concatenate([np.empty(0, np.uint32), *arrays]), offsets
+
+    def encode_documents(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """As ``encode_batch``, with the document start before each text: what ``pack`` puts into rows."""
+        ids, offsets = self.encode_batch(texts)
+        starts = offsets[:-1] + np.arange(len(texts))
+        documents = np.empty(len(ids) + len(texts), np.uint32)
+        text = np.ones(len(documents), bool)
+        text[starts] = False
+        documents[starts], documents[text] = self.document_start_id, ids
+        return documents, offsets + np.arange(len(texts) + 1)
+
+    def decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        """The text of any sequence of ids in ``[0, vocab_size)``; bytes that are not UTF-8 become U+FFFD."""
+        return b"".join([self.tokens[index] for index in ids]).decode("utf-8", errors="replace")
+
+
+def _engine(document: dict[str, Any], where: str) -> Engine:
+    """The function that encodes. Without its added tokens the engine cannot see a special token in a text."""
+    try:
+        tokenizer = Tokenizer.from_str(json.dumps({**document, "added_tokens": []}))
+    except Exception as error:  # the library raises nothing more exact
+        raise CorpusmillError(f"the engine does not load it: {error}", where=where) from None
+
+    def encode(texts: Sequence[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
+    return encode
+
+
+def _groups(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    start, chars = 0, 0
+    for index, text in enumerate(texts, start=1):
+        chars += len(text)
+        if chars >= GROUP_CHARS:
+            yield texts[start:index]
+            start, chars = index, 0
+    if start < len(texts):
+        yield texts[start:]
+
+
+def _check_specials(special_tokens: Sequence[str], learned: set[str]) -> None:
+    where = "special_tokens"
+    if DOCUMENT_START not in special_tokens:
+        raise CorpusmillError(f"{DOCUMENT_START} is missing", where=where, hint=f"add {DOCUMENT_START} as the first")
+    for index, token in enumerate(special_tokens):
+        if not token or token in special_tokens[:index]:
+            raise CorpusmillError("a special token is empty or stands twice", where=where, got=repr(token))
+        if token in learned:
+            raise CorpusmillError(
+                "plain text merges into this special token", where=where, got=repr(token),
+                hint="choose one that the pattern cuts, in the manner of <|name|>",
+            )  # fmt: skip
+
+
+def _read(path_or_json: str | Path) -> tuple[str, str]:
+    if isinstance(path_or_json, str) and path_or_json.lstrip().startswith("{"):
+        return path_or_json, "tokenizer.json"
+    try:
+        return Path(path_or_json).read_bytes().decode("utf-8"), str(path_or_json)
+    except FileNotFoundError:
+        raise CorpusmillError("no such tokenizer", where=str(path_or_json), hint="run `dvc repro learn`") from None
+    except UnicodeDecodeError:
+        raise CorpusmillError("not a tokenizer.json: not UTF-8", where=str(path_or_json)) from None
+
+
+def _parse(content: str, where: str) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+        kind, decoder = document["model"]["type"], document["decoder"]["type"]
+        document["added_tokens"], document["model"]["vocab"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorpusmillError(f"not a tokenizer.json: {error!r}", where=where) from None
+    if (kind, decoder) != ("BPE", "ByteLevel"):
+        got = f"{kind} with {decoder}"
+        raise CorpusmillError("not a byte-level BPE tokenizer", where=where, expected="BPE with ByteLevel", got=got)
+    return document
+
+
+def _token_table(document: dict[str, Any], where: str) -> tuple[bytes, ...]:
+    """The bytes of each id."""
+    byte_of = {char: byte for byte, char in byte_chars().items()}
+    specials = {entry["id"]: entry["content"].encode() for entry in document["added_tokens"]}
+    table = dict(specials)
+    for token, index in document["model"]["vocab"].items():
+        if index not in specials:
+            try:
+                table[index] = bytes([byte_of[char] for char in token])
+            except KeyError:
+                raise CorpusmillError("a token is not spelled in byte characters", where=where, got=token) from None
+    if sorted(table) != list(range(len(table))):
+        raise CorpusmillError("the ids have gaps", where=where, expected=f"0..{len(table) - 1}", got=max(table))
+    return tuple(table[index] for index in range(len(table)))
