@@ -87,7 +87,7 @@ class Plan:
 class FindDuplicates(beam.PTransform):
     """(unit number, unit) -> the number, once the unit's drop list lies in the cache.
 
-    Shuffles, a document: 40 bytes for its id, 40 for its content, 16 a band; a candidate pair: 16 bytes; a drop: 25.
+    Shuffles, a document: 40 bytes for its id, 40 for its content, 20 a band; a candidate pair: 16 bytes; a drop: 25.
     One process gathers the verified pairs (24 bytes each, at most ``max_verified_pairs``); apart from them the
     largest partition of keys (all keys / ``num_partitions``) must fit in one worker's memory.
     """
@@ -216,9 +216,10 @@ class _Bands(_OnPlan):
     def process(self, element: tuple[int, Mapping[str, Iterable[bytes]]]) -> Iterator[tuple[int, bytes]]:
         refs, table = self._left(element)
         bands = fixed_lists_array(table["bands"])
+        chars = np.minimum(table["chars"].to_numpy(), 0xFFFFFFFF)
         for band in range(bands.shape[1]):
             records = np.empty(len(refs), BANDED)
-            records["key"], records["ref"] = bands[:, band], refs
+            records["key"], records["ref"], records["chars"] = bands[:, band], refs, chars
             yield from by_partition(records["key"], records, self._plan.params.num_partitions)
 
 
@@ -228,8 +229,13 @@ class _Propose(beam.DoFn):
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[tuple[int, bytes]]:
         banded = unpack(element[1], BANDED)
-        # References ascend by unit and row, an order that comes from content: what propose_pairs asks for.
-        proposed, capped = propose_pairs(banded["key"], banded["ref"].astype(np.int64), self._params.max_bucket)
+        refs, first, documents = np.unique(banded["ref"], return_index=True, return_inverse=True)
+        # propose_pairs wants the preferred document first: the one that would survive.
+        preferred = np.lexsort((refs, -banded["chars"][first].astype(np.int64)))
+        rank = np.empty(len(refs), np.int64)
+        rank[preferred] = np.arange(len(refs))
+        ranked, capped = propose_pairs(banded["key"], rank[documents], self._params.max_bucket)
+        proposed = refs[preferred[ranked]]
         beam.metrics.Metrics.counter("corpusmill", "pairs_capped").inc(int(capped))
         pairs = np.empty(len(proposed), PAIR)
         pairs["a"], pairs["b"] = proposed.min(1), proposed.max(1)

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.minhash import band_keys, signatures
 from pipelines.shingles import normalized_hashes, shingle_hashes
@@ -50,7 +51,7 @@ def id_keys(doc_ids: list[str]) -> np.ndarray:
 
 def sign(batch: pa.RecordBatch, params: SignParams) -> pa.RecordBatch:
     """The signed rows of a batch of documents."""
-    doc_ids, texts = batch.column("doc_id").to_pylist(), batch.column("text").to_pylist()
+    doc_ids, texts = batch.column("doc_id").to_pylist(), batch.column("text")
     hashes, offsets = shingle_hashes(texts, params.shingle_size)
     signed = signatures(hashes, offsets, params.num_bands * params.rows_per_band, params.seed)
     bands = band_keys(signed, params.num_bands, params.rows_per_band)
@@ -59,7 +60,7 @@ def sign(batch: pa.RecordBatch, params: SignParams) -> pa.RecordBatch:
         pa.array(doc_ids, pa.string()),
         _fixed_lists(id_keys(doc_ids), schema.field("id_key").type),
         _fixed_lists(normalized_hashes(texts), schema.field("content_key").type),
-        pa.array([len(text) for text in texts], pa.int64()),
+        pc.utf8_length(texts).cast(pa.int64()),
         _fixed_lists(bands, schema.field("bands").type),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
