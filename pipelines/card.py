@@ -12,27 +12,29 @@ import pyarrow as pa
 
 from pipelines import charts, facts, funnel, samples
 from pipelines.flow import Flow, StageFolder
-from pipelines.funnel import SPLITS
+from pipelines.funnel import DOCUMENT_STAGES, SPLITS
 from pipelines.readings import Readings, fetched_files
 from pipelines.spine.schema import DUPLICATE
 from pipelines.spine.shards import read_batches
 
 #: Similarities are counted in fiftieths: bars 0.02 wide.
 SIMILARITY_BARS = 50
-#: What the moving average of the training loss keeps of the past, at most; shorter runs keep less.
-SMOOTHING = 0.95
+#: The running mean of the training loss reaches over this share of all steps on either side.
+SMOOTHING_PERCENT = 1
+#: How much of the first steps is left out of the loss chart: they fall from ln(vocabulary) and flatten the rest.
 STEPS_HIDDEN_PERCENT = 3
 TOKENS_SHOWN = 24
 PAIRS_SHOWN = 3
 
 #: The row of the evaluation that is no baseline.
 OURS = "this model"
+SPACES = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 MEASURE_NAMES = {"exact": "exact copies", "jaccard": "near copies", "repeated_id": "repeated ids"}
 
 Section = dict[str, Any] | None
 
 
-def funnel_section(readings: Readings) -> Section:
+def funnel_section(flow: Flow, readings: Readings) -> Section:
     """A bar for each stage's documents, and for each reason why some did not go on."""
     if not readings.counts:
         return None
@@ -56,7 +58,12 @@ def funnel_section(readings: Readings) -> Section:
         bar = charts.span_bar(0, out, whole, "kept", f"{stage} gives {out:,} of {ledger.taken:,}")
         steps.append({"stage": stage, "taken": ledger.taken, "out": out, "given": given, "bar": bar, "reasons": reasons,
                       "sources": _by_source(readings.counts[stage].by_source)})  # fmt: skip
-    return {"steps": steps, "taken": whole, "out": steps[-1]["out"]}
+    later = [
+        (s.name, s.ledger) for s in flow if s.name not in DOCUMENT_STAGES and s.ledger is not None and s.ledger.taken
+    ]
+    files = fetched_files(flow)
+    return {"steps": steps, "taken": whole, "out": steps[-1]["out"], "later": later, "names": MEASURE_NAMES,
+            "files": len(files), "file_bytes": sum(file["bytes"] for file in files)}  # fmt: skip
 
 
 def documents_section(flow: Flow, readings: Readings) -> Section:
@@ -68,7 +75,6 @@ def documents_section(flow: Flow, readings: Readings) -> Section:
     compares = readings.before is not None and readings.after is not None
     labels, (old, new) = facts.octaves(before.all_lengths, after.all_lengths)
     groups = [("as extracted", "before", old), ("in the splits", "after", new)]
-    labels = [charts.tick_label(float(label)) for label in labels]
     chart = charts.columns(labels, groups if compares else groups[:1], "documents by length")
     tables = {}
     for name in ("language", "source", "split"):
@@ -163,12 +169,13 @@ def training_section(flow: Flow) -> Section:
     if not stage.has_run:
         return None
     curve, val = stage.rows("curve.csv"), stage.rows("val.csv")
-    loss, weight = _points(curve, "loss"), min(SMOOTHING, 1 - 1 / (1 + len(curve) / 20))
-    # The first steps fall from ln(vocabulary) and would flatten all that follows.
+    loss = _points(curve, "loss")
     hidden = len(loss) * STEPS_HIDDEN_PERCENT // 100
     series = [
         charts.Series("training loss, each step", "raw", loss[hidden:]),
-        charts.Series("training loss, smoothed", "line", charts.smoothed(loss, weight)[hidden:]),
+        charts.Series(
+            "training loss, smoothed", "line", charts.smoothed(loss, len(loss) * SMOOTHING_PERCENT // 100)[hidden:]
+        ),
         charts.Series("val loss", "points", _points(val, "loss")),
     ]
     drawn = {"loss": charts.lines(series, "loss by step") if loss else None}
@@ -249,7 +256,7 @@ def show_token(token: bytes) -> str:
         text = token.decode("utf-8")
     except UnicodeDecodeError:
         return "".join(f"\\x{byte:02x}" for byte in token)
-    return samples.excerpt(text.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥"), 64)
+    return "".join(SPACES.get(char, char if char.isprintable() else f"⟨{ord(char):x}⟩") for char in text)
 
 
 def _score(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ width and a desktop's with text of the same size. Colours come from the page's s
 drawing serves light and dark.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,17 +33,16 @@ class Series:
     points: Sequence[tuple[float, float]]
 
 
-def ticks(low: float, high: float, count: int = 4) -> list[float]:
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """About ``count`` round numbers (1, 2 or 5 times a power of ten apart) from ``low`` to ``high``.
 
     >>> ticks(0, 1000)
-    [0.0, 500.0, 1000.0]
+    [0.0, 200.0, 400.0, 600.0, 800.0, 1000.0]
     """
     if not high > low:
         return [low]
-    rough = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.9999)
+    power = 10.0 ** math.floor(math.log10((high - low) / count))
+    step = min((power * factor for factor in (1, 2, 5, 10)), key=lambda step: abs((high - low) / step - count))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [index * step for index in range(first, last + 1)]
 
@@ -62,16 +62,19 @@ def tick_label(value: float) -> str:
     return f"{value:.6g}"
 
 
-def smoothed(points: Sequence[tuple[float, float]], weight: float) -> list[tuple[float, float]]:
-    """Exponential moving average of y, without the start's bias; ``weight`` is what the past keeps.
+def smoothed(points: Sequence[tuple[float, float]], half_window: int) -> list[tuple[float, float]]:
+    """Mean of y over up to ``half_window`` points on either side: a running mean that does not lag behind a fall.
 
-    >>> smoothed([(1, 4.0), (2, 2.0)], 0.5)
-    [(1, 4.0), (2, 2.6666666666666665)]
+    >>> smoothed([(1, 6.0), (2, 3.0), (3, 0.0)], 1)
+    [(1, 6.0), (2, 3.0), (3, 1.5)]
     """
-    total, mass, out = 0.0, 0.0, []
-    for x, y in points:
-        total, mass = weight * total + (1 - weight) * y, weight * mass + (1 - weight)
-        out.append((x, total / mass))
+    sums = [0.0, *itertools.accumulate(y for _, y in points)]
+    out = []
+    for index, (x, _) in enumerate(points):
+        before, after = min(half_window, index), min(half_window, len(points) - 1 - index)
+        # Losses fall steeply at first: a window that reached further right than left would draw them too low.
+        after = min(after, before) if before < half_window else after
+        out.append((x, (sums[index + after + 1] - sums[index - before]) / (before + after + 1)))
     return out
 
 
@@ -132,7 +135,7 @@ def lines(series: Sequence[Series], label: str, from_zero: bool = False) -> Mark
     margin = (high_y - low_y) * 0.04 or abs(high_y) * 0.05 or 1.0
     low_y, high_y = (low_y if from_zero else low_y - margin), high_y + margin
     shapes = _grid_y(ticks(low_y, high_y), low_y, high_y)
-    shapes += [_label_x(_percent(tick, low_x, high_x), tick_label(tick)) for tick in ticks(low_x, high_x, 5)]
+    shapes += [_label_x(_percent(tick, low_x, high_x), tick_label(tick)) for tick in ticks(low_x, high_x)]
     for one in clean:
         placed = [(_percent(x, low_x, high_x), 100 - _percent(y, low_y, high_y), x, y) for x, y in thinned(one.points)]
         shapes += _dots(one, placed) if one.style == "points" else [_polyline(one, placed)]

@@ -21,10 +21,9 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from pipelines.decisions import DropsOfUnit, near_drops, repeated_keys, repoint
-from pipelines.minhash import propose_pairs
-from pipelines.process import check_worker, run_pipeline
-from pipelines.references import (
+from pipelines.duplicates.decisions import DropsOfUnit, near_drops, repeated_keys, repoint
+from pipelines.duplicates.minhash import propose_pairs
+from pipelines.duplicates.references import (
     BANDED,
     DROP,
     KEYED,
@@ -38,7 +37,9 @@ from pipelines.references import (
     unit_of,
     unpack,
 )  # fmt: skip
-from pipelines.signing import SignParams, SignUnit, fixed_lists_array
+from pipelines.duplicates.signing import SignParams, SignUnit, fixed_lists_array
+from pipelines.duplicates.verify import distinct_pairs, shingle_sets, verify_pairs
+from pipelines.process import check_worker, run_pipeline
 from pipelines.spine import faults
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
@@ -46,7 +47,6 @@ from pipelines.spine.progress import Display, Heartbeat
 from pipelines.spine.stage import Job, Stage, opened, run_module
 from pipelines.spine.units import Unit, UnitCache, plan_documents
 from pipelines.spine.work import run_unit
-from pipelines.verify import distinct_pairs, shingle_sets, verify_pairs
 
 
 @dataclass(frozen=True)

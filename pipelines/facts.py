@@ -104,7 +104,7 @@ def octaves(*lengths: np.ndarray) -> tuple[list[str], list[list[int]]]:
     low = min(int(values.min()) for values in filled).bit_length()
     high = max(int(values.max()) for values in filled).bit_length()
     edges = np.array([1 << bits for bits in range(low, high)], np.int64)
-    labels = [str(1 << bits >> 1) for bits in range(low, high + 1)]
+    labels = [f"{1 << bits >> 1:,}" for bits in range(low, high + 1)]
     counts = [np.bincount(np.searchsorted(edges, v, side="right"), minlength=len(labels)).tolist() for v in lengths]
     return labels, counts
 

@@ -14,8 +14,9 @@ Quotes, ligatures, full-width forms and HTML entities stay as they are. U+200C a
 scripts and emoji are written with them. Adding a step = one function, one entry in `STEPS`, one test.
 """
 
+import itertools
 import re
-import re._parser as regex_parser  # type: ignore[import-not-found]
+import re._parser as regex_parser
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -166,7 +167,7 @@ def _candidates() -> re.Pattern[str]:
     firsts, seconds, alone = set(), set(), set()
     for alternative in _alternatives(regex_parser.parse(BADNESS_RE.pattern, BADNESS_RE.flags)):
         sets = [_code_points(node) for node in alternative]
-        pairs = [(a, b) for a, b in zip(sets, sets[1:], strict=False) if a and b]
+        pairs = [(a, b) for a, b in itertools.pairwise(sets) if a and b]
         if pairs:
             first, second = min(pairs, key=lambda pair: len(pair[1]))
             firsts |= first

@@ -1,140 +1,101 @@
-"""What the report reads from the stages' folders, once each, and the counts that two stages must agree on."""
+"""What the rules of `pipelines.rules` are given and what they give back: limits and texts in, one number a text out."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from pipelines import facts, funnel, samples
-from pipelines.flow import Flow, StageFolder
-from pipelines.funnel import DOCUMENT_STAGES, SPLITS, Check, Counts
-from pipelines.samples import Evidence
+from pipelines.repetition import Repetition
+from pipelines.text_table import I64, Bools, TextTable
 
 
 @dataclass(frozen=True)
-class Readings:
-    """All that is read from the folders once and used by several sections and checks."""
+class RuleParams:
+    """``params.yaml: clean.rules``; ``percent`` in a name: the limit is whole hundredths of what is counted."""
 
-    counts: Mapping[str, Counts]
-    evidence: Mapping[str, Evidence]
-    before: facts.TextFacts | None
-    after: facts.TextFacts | None
-    tokens: Mapping[str, facts.TokenFacts]
-    token_counts: np.ndarray | None
-    vocabulary: tuple[list[bytes], list[bool]] | None
-
-
-def read_all(flow: Flow, num_examples: int, example_chars: int) -> Readings:
-    """Reads ledgers, evidence, text and token shards: one pass over each."""
-    counts, evidence = {}, {}
-    for stage in DOCUMENT_STAGES:
-        ledger = flow[stage].ledger
-        if ledger is not None:
-            counts[stage] = Counts(ledger, flow[stage].ledger_by_source)
-        evidence[stage] = Evidence()
-        for kind in ("dropped", "quarantined"):
-            found = samples.read_evidence(flow[stage].evidence_paths(kind), kind, num_examples, example_chars)
-            evidence[stage].rows.update(found.rows)
-            evidence[stage].examples.update(found.examples)
-    tokenizer = flow["learn"].path("tokenizer.json")
-    vocabulary = facts.parse_tokenizer(tokenizer) if tokenizer else None
-    token_counts = np.zeros(len(vocabulary[0]), np.int64) if vocabulary and flow["pack"].has_run else None
-    return Readings(
-        counts, evidence, _texts(flow["extract"]), _texts(flow["shard"]), _tokens(flow["pack"], token_counts),
-        token_counts, vocabulary,
-    )  # fmt: skip
-
-
-def checks_between(flow: Flow, readings: Readings) -> list[Check]:
-    """Every count that two stages made of the same thing; stages that have not run are left out."""
-    return [
-        *_source_checks(flow, readings),
-        *funnel.document_checks(readings.counts),
-        *_row_checks(flow, readings),
-        *_text_checks(flow, readings),
-        *_token_checks(flow, readings),
-    ]
+    skip: tuple[str, ...]  # names of rules that do not apply
+    min_words: int
+    max_words: int
+    min_mean_word_chars: dict[str, int]  # by language; "default" for those not named
+    max_mean_word_chars: dict[str, int]
+    max_hash_percent: int
+    max_ellipsis_percent: int
+    max_bullet_lines_percent: int
+    max_ellipsis_lines_percent: int
+    min_alphabetic_words_percent: int
+    min_stop_words: int
+    stop_words: dict[str, tuple[str, ...]]  # by language; a language without a list is not judged
+    max_duplicate_lines_percent: int
+    max_duplicate_line_chars_percent: int
+    max_duplicate_paragraphs_percent: int
+    max_duplicate_paragraph_chars_percent: int
+    max_top_run_percents: tuple[int, ...]  # runs of 2, 3, 4 words
+    max_repeated_run_percents: tuple[int, ...]  # runs of 5, 6, 7, 8, 9, 10 words
+    javascript_phrases: tuple[str, ...]
+    policy_phrases: tuple[str, ...]
+    placeholder_phrases: tuple[str, ...]
+    min_line_words: int
+    min_judged_lines: int  # FineWeb's line rules do not apply to texts of fewer lines
+    min_punctuated_lines_percent: int
+    unpunctuated_languages: tuple[str, ...]  # those that write no mark at the end of a sentence
+    short_line_chars: int
+    max_short_lines_percent: int
+    max_repeated_line_chars_percent: int
+    max_line_breaks_percent: int
 
 
-def fetched_files(flow: Flow) -> list[dict[str, Any]]:
-    """The raw files, without where they lay."""
-    return [{"source": "", **entry} for entry in (flow["fetch"].json("manifest.json") or {}).get("files", [])]
+class Documents:
+    """A batch as rules see it.
+
+    Attributes:
+        table: the words and lines of the texts, without those that line rules removed.
+        repetition: what of them comes again.
+    """
+
+    def __init__(self, table: TextTable):
+        self.table = table
+        self.repetition = Repetition(table)
+
+    def by_language(self, values: dict[str, int]) -> I64:
+        """A number for each text from a parameter by language."""
+        return np.array([values.get(code, values["default"]) for code in self.table.languages], np.int64)
 
 
-def _texts(stage: StageFolder) -> facts.TextFacts | None:
-    if not stage.has_run:
-        return None
-    return facts.text_facts((shard.split if stage.name == "shard" else "", path) for shard, path in stage.shard_paths())
+class Reading(NamedTuple):
+    """What a rule reads from each text of a batch: the text breaks the rule if ``part / whole <sign> limit``."""
 
+    part: I64  # [n_texts]
+    whole: I64 | None  # [n_texts]; without it the part itself is compared
+    sign: str  # "<", "<=", ">" or ">="
+    limit: I64 | int
+    percent: bool
+    judged: Bools | None = None  # [n_texts]; where not, the rule does not apply
 
-def _tokens(stage: StageFolder, counts: np.ndarray | None) -> dict[str, facts.TokenFacts]:
-    found: dict[str, facts.TokenFacts] = {}
-    if stage.has_run:
-        for split in SPLITS:
-            for _, path in stage.shard_paths(split):
-                part = found.setdefault(split, facts.TokenFacts())
-                facts.add_token_shard(part, path, counts if split == "train" else None)
-    return found
+    @property
+    def broken(self) -> Bools:
+        """Which texts break the rule; bool ``[n_texts]``."""
+        part = self.part * (100 if self.percent else 1)
+        limit = self.limit * (np.ones_like(part) if self.whole is None else self.whole)
+        broken = {"<": part < limit, "<=": part <= limit, ">": part > limit, ">=": part >= limit}[self.sign]
+        return broken & self.applies
 
+    @property
+    def applies(self) -> Bools:
+        """Which texts have what the rule asks for; an empty text has no share of anything."""
+        something = np.ones(len(self.part), np.bool_) if self.whole is None else self.whole > 0
+        return something if self.judged is None else something & self.judged
 
-def _source_checks(flow: Flow, readings: Readings) -> list[Check]:
-    """Every source that was fetched is a source that was extracted; files are not counted again after that."""
-    files = fetched_files(flow)
-    if not files or "extract" not in readings.counts:
-        return []
-    fetched, extracted = {file["source"] for file in files}, set(readings.counts["extract"].by_source)
-    return [Check("sources that fetch found", len(fetched), "of them in extract", len(fetched & extracted), "extract")]
+    def value(self, text: int) -> str:
+        """What was read from one text, rounded down: "12", "4.3" or "35.2% (6 of 17)"."""
+        part = int(self.part[text])
+        if self.whole is None:
+            return str(part)
+        whole = int(self.whole[text])
+        tenths = part * (1000 if self.percent else 10) // max(whole, 1)
+        number = f"{tenths // 10}.{tenths % 10}"
+        return f"{number}% ({part} of {whole})" if self.percent else number
 
-
-def _row_checks(flow: Flow, readings: Readings) -> list[Check]:
-    """Rows on disk are those that the ledgers name: documents, tokens, and the evidence of what was lost."""
-    checks = []
-    for stage in ("extract", "clean", "shard"):
-        if stage in readings.counts:
-            given = sum(readings.counts[stage].total.given.values())
-            checks.append(
-                Check(f"documents that {stage} gave", given, f"rows in {stage}", flow[stage].manifest.rows, stage)
-            )
-    for stage, counts in readings.counts.items():
-        for reason, rows in sorted(readings.evidence[stage].rows.items()):
-            left, right = f"{reason} by {stage}", f"of them kept as evidence in {stage}"
-            checks.append(Check(left, counts.total.reasons[reason], right, rows, stage))
-    return checks
-
-
-def _text_checks(flow: Flow, readings: Readings) -> list[Check]:
-    """The text of each split, from `shard` through `count` and `learn`, and through `pack`."""
-    checks = []
-    counted, learned = flow["count"].ledger, (flow["learn"].json("metrics.json") or {}).get("train_bytes")
-    after = readings.after
-    if after is not None and counted is not None:
-        train = after.select(split="train").num_bytes
-        checks.append(Check("bytes of train text in shard", train, "bytes that count took", counted.taken, "count"))
-    if counted is not None and learned is not None:
-        checks.append(Check("bytes that count took", counted.taken, "bytes that learn saw", learned, "learn"))
-    for split, packed in readings.tokens.items() if after is not None else ():
-        texts = after.select(split=split) if after is not None else facts.TextFacts()
-        of = f"{split} text in"
-        checks.append(Check(f"bytes of {of} shard", texts.num_bytes, f"bytes of {of} pack", packed.text_bytes, "pack"))
-        of = f"{split} documents in"
-        checks.append(Check(f"{of} shard", texts.num_documents, f"{of} pack", packed.documents, "pack"))
-    return checks
-
-
-def _token_checks(flow: Flow, readings: Readings) -> list[Check]:
-    """Tokens: what `learn` counted by pre-tokens, what `pack` put into rows, what `evaluate` scored."""
-    checks = []
-    packed, learned = flow["pack"].ledger, (flow["learn"].json("metrics.json") or {}).get("train_tokens")
-    scores = flow["evaluate"].json("metrics.json") or {}
-    for split, found in readings.tokens.items():
-        if packed is not None:
-            given, left = packed.given[split], f"{split} tokens that pack gave"
-            checks.append(Check(left, given, f"{split} tokens in rows", found.text + found.starts, "pack"))
-        if split == "train" and learned is not None:
-            checks.append(Check("train tokens by learn", learned, "train text tokens in pack", found.text, "pack"))
-        scored = scores[split].get("tokens") if isinstance(scores.get(split), dict) else None
-        if scored is not None:
-            left, right = f"{split} text tokens in pack", f"{split} tokens that evaluate scored"
-            checks.append(Check(left, found.text, right, scored, "evaluate"))
-    return checks
+    def threshold(self, text: int) -> str:
+        """What breaks the rule: "< 50", "> 30%"."""
+        limit = self.limit if isinstance(self.limit, int) else int(self.limit[text])
+        return f"{self.sign} {limit}{'%' if self.percent else ''}"

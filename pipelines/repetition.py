@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines.hashing import HASH_FACTOR, U64, SpanHashes, mix64
 from pipelines.scripts import LETTER
-from pipelines.text_table import HASH_FACTOR, I64, U64, Bools, TextTable, ends_of, mix64
+from pipelines.text_table import I64, Bools, TextTable, ends_of
 
 #: Words a run: the most frequent one's share is looked at; all repeated ones' share is looked at.
 TOP_SIZES = (2, 3, 4)
@@ -44,22 +45,6 @@ class Grams:
     chars: I64  # [n_texts]: characters of all words
     top_chars: dict[int, I64]  # size -> [n_texts]: characters of the most frequent run x how often it stands there
     covered_chars: dict[int, I64]  # size -> [n_texts]: characters in runs that come again, each once
-
-
-class SpanHashes:
-    """Hashes of any run of neighbouring items, by prefix sums of hash x base^place modulo 2^64."""
-
-    def __init__(self, hashes: U64):
-        powers = np.full(len(hashes) + 1, HASH_FACTOR)
-        inverses = np.full(len(hashes) + 1, pow(int(HASH_FACTOR), -1, 2**64), np.uint64)
-        powers[0] = inverses[0] = 1
-        self._inverses = np.multiply.accumulate(inverses)
-        self._sums = np.zeros(len(hashes) + 1, np.uint64)
-        np.cumsum(hashes * np.multiply.accumulate(powers)[:-1], out=self._sums[1:])
-
-    def between(self, starts: I64, stops: I64) -> U64:
-        """Hashes of the runs from ``starts[i]`` to before ``stops[i]``, uint64 ``[n_runs]``: equal for equal runs."""
-        return mix64((self._sums[stops] - self._sums[starts]) * self._inverses[starts])
 
 
 class Repetition:

@@ -46,26 +46,26 @@ class ReportParams:
 
 
 def count(number: int | None) -> str:
-    """With a thin space every three digits.
+    """With a narrow space every three digits, one that breaks no line.
 
     >>> count(1234567)
-    '1\\u2009234\\u2009567'
+    '1\\u202f234\\u202f567'
     """
-    return "" if number is None else f"{int(number):,}".replace(",", "\u2009")
+    return "" if number is None else f"{int(number):,}".replace(",", "\u202f")
 
 
 def share(number: int, whole: int) -> str:
     """In percent with one decimal, rounded half up; what is not zero is never shown as zero.
 
-    >>> share(1, 3), share(1, 10_000), share(0, 3), share(3, 3)
-    ('33.3 %', '< 0.1 %', '0 %', '100 %')
+    >>> [share(*pair).replace("\\xa0", " ") for pair in ((1, 3), (1, 10_000), (0, 3), (3, 3))]
+    ['33.3 %', '< 0.1 %', '0 %', '100 %']
     """
-    if not whole or not number:
-        return "0 %"
-    per_mille = (2000 * number + whole) // (2 * whole)
-    if per_mille in (0, 1000) and number != whole:
-        return "< 0.1 %" if per_mille == 0 else "> 99.9 %"
-    return "100 %" if number == whole else f"{per_mille // 10}.{per_mille % 10} %"
+    if number in (0, whole) or not whole:
+        text = "100 %" if number and whole else "0 %"
+    else:
+        per_mille = (2000 * number + whole) // (2 * whole)
+        text = {0: "< 0.1 %", 1000: "> 99.9 %"}.get(per_mille, f"{per_mille // 10}.{per_mille % 10} %")
+    return text.replace(" ", "\xa0")
 
 
 def size(num_bytes: int) -> str:
@@ -100,14 +100,14 @@ def make_context(flow: Flow, readings: Readings, params: ReportParams, checks: S
     documents = card.documents_section(flow, readings)
     context: dict[str, Any] = {
         "sections": SECTIONS,
-        "funnel": card.funnel_section(readings),
+        "funnel": card.funnel_section(flow, readings),
         "documents": documents,
         "dedup": card.dedup_section(flow, readings, params.example_chars),
         "tokenizer": card.tokenizer_section(flow, readings),
         "packing": card.packing_section(readings),
         "training": card.training_section(flow),
         "evaluation": card.evaluation_section(flow),
-        "export": flow["export"].manifest.shards if flow["export"].has_run else (),
+        "export": flow["export"].manifest.shards if flow["export"].has_run else None,
         "lineage": card.lineage_section(flow),
         "checks": checks,
         "absent": {stage.name: not stage.has_run for stage in flow},

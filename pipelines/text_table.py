@@ -17,24 +17,18 @@ Only characters outside ASCII are decoded; the rest is work on bytes, as in `Tex
 
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.hashing import hash_words
 from pipelines.scripts import CLOSE, IDEOGRAM, OTHER, SPACE, WORD, character_tables
 
 Bools = npt.NDArray[np.bool_]
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
-U64 = npt.NDArray[np.uint64]
-
-#: A word of more bytes goes through BLAKE2b, lest a megabyte without a space cost 100,000 array passes.
-LONG_WORD_BYTES = 64
-#: 2^64 divided by the golden ratio, odd: spreads neighbouring numbers.
-HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 Rows = TypeVar("Rows", bound="Words | Lines")
 
@@ -46,7 +40,7 @@ class Words:
     texts: I64  # which text
     stops: I64  # the byte after it
     chars: I64  # code points
-    hashes: U64  # of its bytes: equal for equal words
+    hashes: npt.NDArray[np.uint64]  # of its bytes: equal for equal words
     kinds: U8  # IDEOGRAM or LETTER for a unit, else OTHER
     alphabetic: Bools  # holds a letter (`str.isalpha`)
 
@@ -106,7 +100,7 @@ class TextTable:
             texts=np.repeat(np.arange(len(texts)), np.diff(np.searchsorted(starts, text_starts))),
             stops=stops,
             chars=chars_before[stops] - chars_before[starts],
-            hashes=_word_hashes(data, starts, stops),
+            hashes=hash_words(data, starts, stops),
             kinds=wide.unit_kinds(starts),
             alphabetic=_any_letter(data, wide, starts, stops),
         )
@@ -143,6 +137,14 @@ class TextTable:
     def last_characters(self) -> I64:
         """The code point that each line ends with."""
         return self._wide.before(self.data, self.lines.stops)
+
+    def lines_ending(self, ending: str) -> Bools:
+        """Whether each line ends with a string without white space; bool ``[n_lines]``."""
+        raw = np.frombuffer(self.data, np.uint8)
+        wanted = ending.encode()
+        # What stands before a line is white space: a line shorter than the ending cannot match.
+        equal = [raw[self.lines.stops - len(wanted) + k] == byte for k, byte in enumerate(wanted)]
+        return np.logical_and.reduce(equal)
 
     def find(self, needle: str, ignore_case: bool = False) -> I64:
         """The line of each place where a string stands, from left to right, without overlaps.
@@ -228,13 +230,6 @@ def take(rows: Rows, chosen: Any) -> Rows:
     return type(rows)(*(getattr(rows, field.name)[chosen] for field in dataclasses.fields(rows)))
 
 
-def mix64(values: U64) -> U64:
-    """The values, scrambled by the finalizer of SplitMix64 (Steele et al. 2014): a bijection of 64 bits."""
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        values = (values ^ (values >> np.uint64(shift))) * np.uint64(factor)
-    return values ^ (values >> np.uint64(31))
-
-
 def _word_places(data: bytes, wide: WideCharacters) -> tuple[I64, I64]:
     """The first byte of each word and the byte after its last."""
     raw = np.frombuffer(data, np.uint8)
@@ -294,22 +289,3 @@ def _lines(data: bytes, text_starts: I64, words: Words, starts: I64, chars_befor
         chars=chars_before[first_stops] - chars_before[starts[firsts]],
         num_words=num_words,
     )
-
-
-def _word_hashes(data: bytes, starts: I64, stops: I64) -> U64:
-    """A hash of the bytes of each word: eight bytes at a time, for all words that have so many."""
-    eights: U64 = np.ndarray((len(data) - 7,), "<u8", data, strides=(1,))
-    masks = np.array([(1 << 8 * length) - 1 for length in range(9)], np.uint64)
-    lengths = stops - starts
-    # The length is the seed: the padding of the last eight bytes is not part of a word.
-    hashes = lengths.astype(np.uint64)
-    for done in range(0, LONG_WORD_BYTES, 8):
-        chosen = np.flatnonzero(lengths > done)
-        if not len(chosen):
-            break
-        part = eights[starts[chosen] + done] & masks.take(lengths[chosen] - done, mode="clip")
-        hashes[chosen] = mix64(part ^ (hashes[chosen] * HASH_FACTOR))
-    for word in np.flatnonzero(lengths > LONG_WORD_BYTES).tolist():
-        digest = hashlib.blake2b(data[starts[word] : stops[word]], digest_size=8).digest()
-        hashes[word] = int.from_bytes(digest, "little")
-    return hashes

@@ -7,7 +7,7 @@ import pytest
 from corpora import digests, read_rows, words, write_documents, write_params
 
 from pipelines import dedup
-from pipelines.shingles import shingle_hashes
+from pipelines.duplicates.shingles import shingle_hashes
 from pipelines.spine.errors import CorpusmillError
 
 PARAMS = {

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pipelines import minhash
-from pipelines.minhash import EMPTY, NO_KEY, band_keys, proposal_probability, propose_pairs, signatures
-from pipelines.shingles import shingle_hashes
+from pipelines.duplicates.minhash import EMPTY, NO_KEY, band_keys, proposal_probability, propose_pairs, signatures
+from pipelines.duplicates.shingles import shingle_hashes
 
 
 def sign(sets: list[list[int]], num_hashes: int = 8, seed: int = 1) -> np.ndarray:

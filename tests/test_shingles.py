@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines import shingles
-from pipelines.shingles import jaccard, normalized_hashes, shingle_hashes
+from pipelines.duplicates.shingles import jaccard, normalized_hashes, shingle_hashes
 
 
 def of(text: str, shingle_size: int = 5) -> list[int]:

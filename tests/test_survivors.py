@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.survivors import Drops, choose_survivors
+from pipelines.duplicates.survivors import Drops, choose_survivors
 
 Pair = tuple[int, int]
 

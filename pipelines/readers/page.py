@@ -18,6 +18,10 @@ from pipelines.readers.records import UnreadableError
 
 #: A longer page is no article; parsing takes about 20 times its bytes in memory.
 MAX_PAGE_BYTES = 16 << 20
+#: Below this many characters trafilatura takes the rest of the page too, menus included. Its own 250 are some 40
+#: English words; as many Chinese or Japanese ones take about 60.
+MIN_ARTICLE_CHARS = {"spaced": 250, "dense": 60}
+_DENSE_LETTERS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 # Pages that declare these are written with their supersets, which are also what browsers use.
 _SUPERSETS = {"gbk": "gb18030", "gb2312": "gb18030", "shift_jis": "cp932", "euc-kr": "cp949", "big5": "big5hkscs"}
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -51,13 +55,14 @@ def read_page(raw: bytes, charset: str = "") -> Page:
     """
     if len(raw) > MAX_PAGE_BYTES:
         raise UnreadableError("too_long", f"{len(raw):,} bytes; at most {MAX_PAGE_BYTES:,} are read as one page")
-    load_html, extract = _trafilatura()
+    load_html, extract, settings = _trafilatura()
     try:
         tree = load_html(decode_page(raw, charset))
         if tree is None or len(tree) == 0:
             raise UnreadableError("not_html", "no element was found in it")
         title, date = _title(tree), _date(tree)
-        text = extract(tree, fast=True, include_comments=False, include_tables=True) or ""
+        options = settings["dense" if _is_dense(tree.text_content()) else "spaced"]
+        text = extract(tree, fast=True, include_comments=False, include_tables=True, config=options) or ""
     except (ValueError, TypeError, AttributeError, RecursionError, KeyError, IndexError) as error:
         raise UnreadableError("extraction_failed", f"{type(error).__name__}: {error}") from error
     return Page(
@@ -93,12 +98,22 @@ def _codec(name: str) -> str:
 
 
 @functools.cache
-def _trafilatura() -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _trafilatura() -> tuple[Callable[..., Any], Callable[..., Any], dict[str, Any]]:
     # Imported here: 0.7 s, and only web pages need it. It logs every page without text; we count them.
     import trafilatura
+    from trafilatura.settings import use_config
 
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
-    return trafilatura.load_html, trafilatura.extract
+    settings = {name: use_config() for name in MIN_ARTICLE_CHARS}
+    for name, config in settings.items():
+        config["DEFAULT"]["MIN_EXTRACTED_SIZE"] = str(MIN_ARTICLE_CHARS[name])
+    return trafilatura.load_html, trafilatura.extract, settings
+
+
+def _is_dense(text: str) -> bool:
+    """Whether a quarter of the letters stand for a syllable or a word each: Chinese, Japanese, Korean."""
+    letters = sum(map(str.isalpha, text))
+    return 4 * len(_DENSE_LETTERS.findall(text)) > letters
 
 
 def _title(tree: Any) -> str:

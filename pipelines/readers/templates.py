@@ -213,7 +213,7 @@ BY_LANGUAGE: dict[str, dict[str, Handler]] = {
         (first, "large2 | 変体仮名フォント"),
         (show.third, "langwithname"),
         (second, "llang"),
-        (show.with_reading("（", "）"), "読み仮名 | ruby | ルビ | 読み仮名 ruby不使用 | ふりがな | yomi"),
+        (show.with_reading("（", "）", "、"), "読み仮名 | ruby | ルビ | 読み仮名 ruby不使用 | ふりがな | yomi"),
         (wrapped("〔", "〕"), "bracket | 補注"),
         (show.nothing, "語中改行 | 隠し | padding"),
         (show.quotation, "引用 | 引用2 | quotation"),
@@ -222,7 +222,7 @@ BY_LANGUAGE: dict[str, dict[str, Handler]] = {
     "ko": _rows(
         (second, "llang | 언어 | 언어링크"),
         (first, "국기나라 | 임시링크 | 작게 | 크게 | 한자"),
-        (show.with_reading("(", ")"), "한글한자 | 루비"),
+        (show.with_reading("(", ")", ", "), "한글한자 | 루비"),
         (show.quotation, "인용문 | 인용"),
     ),
     "mr": _rows(
@@ -270,7 +270,7 @@ BY_LANGUAGE: dict[str, dict[str, Handler]] = {
         (show.label_or_first, "le | link-en | tsl/le | 僻字 | 僻字nb | internal link helper | link-ja"),
         (show.third_or_second, "tsl | translink"),
         (first, "jpn | kai | 樣式 | 鏈接 | nowrap | 标楷体 | 楷体 | 註音 | ruby-zh-p | 双引号"),
-        (show.with_reading("（", "）"), "ruby | 注音 | zy"),
+        (show.with_reading("（", "）", "、"), "ruby | 注音 | zy"),
         (joined(" – "), "bd | 生卒"),
         (show.nothing, "noteta | 懸空"),
         (show.quotation, "引文 | 引用"),

@@ -136,7 +136,7 @@ class WikitextConverter:
             hidden = hidden or entity_hidden
         text = join_lines(text.replace("\xa0", " "))
         # Templates hide pipes ({{!}}), one sign of the twenty-two: looking for it alone is cheap.
-        return reveal(text) if hidden or hide("|") in text else text
+        return reveal(text).strip() if hidden or hide("|") in text else text
 
     def _without_templates(self, text: str, page: Page) -> str:
         if "{{{" in text:

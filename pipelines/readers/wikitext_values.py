@@ -265,11 +265,14 @@ def nihongo_romaji_first(args: Sequence[str], named: Mapping[str, str]) -> str:
     return nihongo([romaji, kanji, english], named)
 
 
-def with_reading(opening: str, closing: str) -> Handler:
-    """A handler for ``{{読み仮名|漢字|かんじ}}`` -> ``漢字（かんじ）``."""
-    return lambda args, named: (
-        f"{args[0]}{opening}{args[1]}{closing}" if len(args) > 1 and args[1] else first(args, named)
-    )
+def with_reading(opening: str, closing: str, separator: str) -> Handler:
+    """A handler for ``{{読み仮名|漢字|かんじ|{{lang-en-short|kanji}}}}`` -> ``漢字（かんじ、kanji）``."""
+
+    def render(args: Sequence[str], named: Mapping[str, str]) -> str:
+        reading = separator.join(arg for arg in args[1:3] if arg)
+        return f"{args[0]}{opening}{reading}{closing}" if reading else first(args, named)
+
+    return render
 
 
 _CHINESE_KEYS = ("t", "s", "c", "p", "tp", "w", "j", "y", "cy", "poj", "hp", "l", "first")

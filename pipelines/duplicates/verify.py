@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.references import PAIR, VERIFIED, row_of, unit_of
-from pipelines.shingles import jaccard, shingle_hashes
+from pipelines.duplicates.references import PAIR, VERIFIED, row_of, unit_of
+from pipelines.duplicates.shingles import jaccard, shingle_hashes
 
 
 def read_texts(path: str, rows: np.ndarray) -> list[str]:

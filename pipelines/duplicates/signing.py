@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.minhash import band_keys, signatures
-from pipelines.shingles import normalized_hashes, shingle_hashes
+from pipelines.duplicates.minhash import band_keys, signatures
+from pipelines.duplicates.shingles import normalized_hashes, shingle_hashes
 from pipelines.spine.schema import as_documents
 from pipelines.spine.shards import read_batches
 from pipelines.spine.units import Unit

@@ -8,12 +8,12 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from pipelines.references import DROP, MEASURES, SignedUnits, make_refs, row_of
+from pipelines.duplicates.references import DROP, MEASURES, SignedUnits, make_refs, row_of
+from pipelines.duplicates.survivors import choose_survivors
+from pipelines.duplicates.verify import read_texts
 from pipelines.spine.schema import DUPLICATE, QUARANTINED
 from pipelines.spine.units import Unit
 from pipelines.spine.work import Outcome
-from pipelines.survivors import choose_survivors
-from pipelines.verify import read_texts
 
 QUARANTINE_RAW_BYTES = 65536
 

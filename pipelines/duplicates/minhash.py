@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.shingles import I64, U64, constants64, mix64, row_blocks
+from pipelines.duplicates.shingles import I64, U64, constants64, mix64, row_blocks
 
 U32 = npt.NDArray[np.uint32]
 
@@ -41,7 +41,7 @@ def signatures(hashes: U64, offsets: I64, num_hashes: int, seed: int) -> U32:
     Repeated shingles and their order change nothing. Integer arithmetic alone: the same bytes on every machine.
 
     Args:
-        hashes: well-mixed shingle hashes, uint64 ``[n_shingles]``, as `pipelines.shingles.shingle_hashes` gives them.
+        hashes: well-mixed shingle hashes, uint64 ``[n_shingles]``, as `pipelines.duplicates.shingles.shingle_hashes` gives them.
         offsets: int64 ``[n_docs + 1]``; the shingles of document i are ``hashes[offsets[i] : offsets[i + 1]]``.
         num_hashes: values a signature, at least ``num_bands * rows_per_band``.
         seed: signatures compare only under the same seed and ``num_hashes``.

@@ -1,0 +1,1 @@
+"""Finding duplicates: pure functions over keys, references and pairs; `pipelines.dedup` is their plumbing."""
