@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines import minhash
+from pipelines.duplicates import minhash
 from pipelines.duplicates.minhash import EMPTY, NO_KEY, band_keys, proposal_probability, propose_pairs, signatures
 from pipelines.duplicates.shingles import shingle_hashes
 

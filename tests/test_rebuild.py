@@ -75,7 +75,7 @@ class Workspace:
     def attempt(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """A command, whatever its end."""
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        identity = {"GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@t", "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@t"}
+        identity = {f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         given = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", **identity, **environment}
         return subprocess.run(command, cwd=self.folder, env=given, capture_output=True, text=True, timeout=400)
 
@@ -107,12 +107,12 @@ def prose(seed: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The small workspace with the flow run once and committed."""
     workspace = Workspace.copied_to(tmp_path_factory.mktemp("workspace"))
     assert workspace.repro() == CORPUS + TRAINING
     workspace.commit("built")
-    yield workspace
+    return workspace
 
 
 @pytest.fixture

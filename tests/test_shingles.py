@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import shingles
+from pipelines.duplicates import shingles
 from pipelines.duplicates.shingles import jaccard, normalized_hashes, shingle_hashes
 
 

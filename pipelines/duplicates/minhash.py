@@ -41,7 +41,7 @@ def signatures(hashes: U64, offsets: I64, num_hashes: int, seed: int) -> U32:
     Repeated shingles and their order change nothing. Integer arithmetic alone: the same bytes on every machine.
 
     Args:
-        hashes: well-mixed shingle hashes, uint64 ``[n_shingles]``, as `pipelines.duplicates.shingles.shingle_hashes` gives them.
+        hashes: well-mixed shingle hashes, uint64 ``[n_shingles]``, as `shingles.shingle_hashes` gives them.
         offsets: int64 ``[n_docs + 1]``; the shingles of document i are ``hashes[offsets[i] : offsets[i + 1]]``.
         num_hashes: values a signature, at least ``num_bands * rows_per_band``.
         seed: signatures compare only under the same seed and ``num_hashes``.

@@ -61,7 +61,7 @@ def read_page(raw: bytes, charset: str = "") -> Page:
         if tree is None or len(tree) == 0:
             raise UnreadableError("not_html", "no element was found in it")
         title, date = _title(tree), _date(tree)
-        options = settings["dense" if _is_dense(tree.text_content()) else "spaced"]
+        options = settings["dense" if _is_dense(_visible(tree)) else "spaced"]
         text = extract(tree, fast=True, include_comments=False, include_tables=True, config=options) or ""
     except (ValueError, TypeError, AttributeError, RecursionError, KeyError, IndexError) as error:
         raise UnreadableError("extraction_failed", f"{type(error).__name__}: {error}") from error
@@ -108,6 +108,10 @@ def _trafilatura() -> tuple[Callable[..., Any], Callable[..., Any], dict[str, An
     for name, config in settings.items():
         config["DEFAULT"]["MIN_EXTRACTED_SIZE"] = str(MIN_ARTICLE_CHARS[name])
     return trafilatura.load_html, trafilatura.extract, settings
+
+
+def _visible(tree: Any) -> str:
+    return "".join(tree.xpath("//text()[not(parent::script or parent::style)]"))
 
 
 def _is_dense(text: str) -> bool:
