@@ -4,6 +4,7 @@ A section is None when the stage that it needs has not run; the template then sa
 here knows of HTML but the charts, which are drawn where their numbers are.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,8 @@ import pyarrow as pa
 from pipelines import charts, facts, funnel, samples
 from pipelines.flow import Flow, StageFolder
 from pipelines.funnel import DOCUMENT_STAGES, SPLITS
-from pipelines.readings import Readings, fetched_files
+from pipelines.gathered import Readings, fetched_files
+from pipelines.spine.ledger import Ledger
 from pipelines.spine.schema import DUPLICATE
 from pipelines.spine.shards import read_batches
 
@@ -40,30 +42,35 @@ def funnel_section(flow: Flow, readings: Readings) -> Section:
         return None
     bars = list(funnel.steps(readings.counts))
     whole = bars[0][1].taken
-    steps = []
-    for stage, ledger in bars:
-        out = sum(ledger.given.values())
-        left, reasons = out, []
-        for reason, number in sorted(ledger.reasons.items(), key=lambda item: (-item[1], item[0])):
-            kind, _, name = reason.partition(".")
-            bar = charts.span_bar(
-                left, number, whole, f"lost {kind}", f"{stage}, {reason}: {number:,} of {ledger.taken:,}"
-            )
-            examples = readings.evidence[stage].examples.get(reason, [])
-            reasons.append({"kind": kind, "name": name, "number": number, "bar": bar, "examples": examples})
-            left += number
-        given = [
-            (name, ledger.given[name]) for name in (*SPLITS, *sorted({*ledger.given} - {*SPLITS})) if ledger.given[name]
-        ]
-        bar = charts.span_bar(0, out, whole, "kept", f"{stage} gives {out:,} of {ledger.taken:,}")
-        steps.append({"stage": stage, "taken": ledger.taken, "out": out, "given": given, "bar": bar, "reasons": reasons,
-                      "sources": _by_source(readings.counts[stage].by_source)})  # fmt: skip
-    later = [
-        (s.name, s.ledger) for s in flow if s.name not in DOCUMENT_STAGES and s.ledger is not None and s.ledger.taken
-    ]
+    steps = [_step(stage, ledger, whole, readings) for stage, ledger in bars]
+    later = [(s.name, s.ledger) for s in flow if s.name not in DOCUMENT_STAGES and s.ledger and s.ledger.taken]
     files = fetched_files(flow)
-    return {"steps": steps, "taken": whole, "out": steps[-1]["out"], "later": later, "names": MEASURE_NAMES,
-            "files": len(files), "file_bytes": sum(file["bytes"] for file in files)}  # fmt: skip
+    return {
+        "steps": steps, "taken": whole, "out": steps[-1]["out"], "later": later, "names": MEASURE_NAMES,
+        "files": len(files), "file_bytes": sum(file["bytes"] for file in files),
+    }  # fmt: skip
+
+
+def _step(stage: str, ledger: Ledger, whole: int, readings: Readings) -> dict[str, Any]:
+    """One stage of the funnel; what it left behind is drawn to the right of what goes on, most first."""
+    out = sum(ledger.given.values())
+    left, reasons = out, []
+    for reason, number in sorted(ledger.reasons.items(), key=lambda item: (-item[1], item[0])):
+        kind, _, name = reason.partition(".")
+        label = f"{stage}, {reason}: {number:,} of {ledger.taken:,}"
+        bar = charts.span_bar(left, number, whole, f"lost {kind}", label)
+        examples = readings.evidence[stage].examples.get(reason, [])
+        reasons.append({"kind": kind, "name": name, "number": number, "bar": bar, "examples": examples})
+        left += number
+    names = (*SPLITS, *sorted({*ledger.given} - {*SPLITS}))
+    counts = readings.counts[stage]
+    return {
+        "stage": stage, "taken": ledger.taken, "out": out, "reasons": reasons,
+        "given": [(name, ledger.given[name]) for name in names if ledger.given[name]],
+        "apart": sorted((name, number) for name, number in counts.total.beside.items() if number),
+        "bar": charts.span_bar(0, out, whole, "kept", f"{stage} gives {out:,} of {ledger.taken:,}"),
+        "sources": _by_source(counts.by_source),
+    }  # fmt: skip
 
 
 def documents_section(flow: Flow, readings: Readings) -> Section:
@@ -193,29 +200,34 @@ def evaluation_section(flow: Flow) -> Section:
     if not stage.has_run:
         return None
     metrics = stage.json("metrics.json") or {}
-    scores = [
-        {"split": split, "model": OURS, **metrics[split]} for split in SPLITS if isinstance(metrics.get(split), dict)
-    ]
-    rows = [_score(row) for row in [*scores, *stage.rows("baselines.csv")] if row.get("bits_per_byte")]
     splits = {}
     for split in SPLITS:
-        here = sorted(
-            (row for row in rows if row["split"] == split), key=lambda row: (row["bits_per_byte"], row["model"])
-        )
-        if here:
-            worst = round(1000 * here[-1]["bits_per_byte"])
-            splits[split] = [(row, _score_bar(row, worst)) for row in here]
-    return {"splits": splits}
+        scores = metrics.get(split)
+        if not isinstance(scores, dict) or "bits_per_byte" not in scores:
+            continue
+        rows = [{"model": OURS, **scores}, *({"model": n, **s} for n, s in scores.get("baselines", {}).items())]
+        rows.sort(key=lambda row: (row["bits_per_byte"], row["model"]))
+        worst = round(1000 * rows[-1]["bits_per_byte"])
+        sources = sorted(scores.get("by_source", {}).items())
+        splits[split] = {
+            "rows": [(row, _score_bar(row, worst)) for row in rows],
+            "tokens": scores.get("tokens"),
+            "sources": sources if len(sources) > 1 else [],
+        }
+    return {"splits": splits, "ours": OURS}
 
 
 def headline(evaluation: Section) -> Section:
     """The model's score on test (on val where there is no test) and the baselines', in words."""
     for split in ("test", "val"):
-        rows = [row for row, _ in evaluation["splits"].get(split, [])] if evaluation else []
-        ours = [row for row in rows if row["ours"]]
-        if ours:
-            beside = [f"{row['model']} {row['bits_per_byte']:.3f}" for row in reversed(rows) if not row["ours"]]
-            return {"split": split, "bits_per_byte": ours[0]["bits_per_byte"], "beside": ", ".join(beside)}
+        rows = (
+            [row for row, _ in evaluation["splits"][split]["rows"]]
+            if evaluation and split in evaluation["splits"]
+            else []
+        )
+        for ours in (row for row in rows if row["model"] == OURS):
+            beside = [f"{row['model']}\xa0{row['bits_per_byte']:.3f}" for row in reversed(rows) if row is not ours]
+            return {"split": split, "bits_per_byte": ours["bits_per_byte"], "beside": ", ".join(beside)}
     return None
 
 
@@ -247,34 +259,31 @@ def flat(value: object, name: str = "") -> list[tuple[str, str]]:
 
 
 def show_token(token: bytes) -> str:
-    """A token as text with visible spaces; bytes that are no whole characters as hexadecimal.
+    """A token as text with visible spaces, long runs of them counted; bytes that are no whole characters as hexadecimal.
 
-    >>> show_token(b" the\\n"), show_token(b"\\xe3\\x81")
-    ('␣the⏎', '\\\\xe3\\\\x81')
+    >>> show_token(b" the\\n"), show_token(b" " * 8), show_token(b"\\xe3\\x81")
+    ('␣the⏎', '␣×8', '\\\\xe3\\\\x81')
     """
     try:
         text = token.decode("utf-8")
     except UnicodeDecodeError:
         return "".join(f"\\x{byte:02x}" for byte in token)
-    return "".join(SPACES.get(char, char if char.isprintable() else f"⟨{ord(char):x}⟩") for char in text)
-
-
-def _score(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A score by the names that the template knows; the file may hold more, or less."""
-    tokens = row.get("tokens")
-    return {
-        "split": row.get("split", ""), "model": row.get("model", ""), "ours": row.get("model") == OURS,
-        "bits_per_byte": float(row["bits_per_byte"]), "loss": row.get("loss"), "perplexity": row.get("perplexity"),
-        "tokens": int(tokens) if tokens else None,
-    }  # fmt: skip
+    shown = []
+    for char, run in itertools.groupby(text):
+        length = sum(1 for _ in run)
+        name = SPACES.get(char, char if char.isprintable() else f"⟨{ord(char):x}⟩")
+        shown.append(name * length if name == char or length < 4 else f"{name}×{length}")
+    return "".join(shown)
 
 
 def _score_bar(row: Mapping[str, Any], worst: int) -> charts.Markup:
     label = f"{row['model']}: {row['bits_per_byte']:.3f} bits per byte"
-    return charts.span_bar(0, round(1000 * row["bits_per_byte"]), worst, "kept" if row["ours"] else "before", label)
+    return charts.span_bar(
+        0, round(1000 * row["bits_per_byte"]), worst, "kept" if row["model"] == OURS else "before", label
+    )
 
 
-def _by_source(by_source: Mapping[str, Any]) -> Section:
+def _by_source(by_source: Mapping[str, Ledger]) -> Section:
     """The stage's counts as a table: a row a source, a column a reason."""
     if len(by_source) < 2:
         return None

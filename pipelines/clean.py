@@ -21,9 +21,10 @@ from pipelines.normalize import normalize_batch
 from pipelines.process import run_units
 from pipelines.readings import RuleParams
 from pipelines.rules import Verdict, apply_rules, check_params
+from pipelines.spine.command import run_module
 from pipelines.spine.schema import DOCUMENT, DROPPED, as_documents
 from pipelines.spine.shards import read_batches
-from pipelines.spine.stage import Stage, opened, run_module
+from pipelines.spine.stage import Stage, opened
 from pipelines.spine.units import Unit, plan_documents
 from pipelines.spine.work import Outcome
 

@@ -22,13 +22,14 @@ import pyarrow.compute as pc
 
 from pipelines.process import check_worker, run_pipeline
 from pipelines.spine import faults, storage
+from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import Shard
 from pipelines.spine.progress import Display, Heartbeat
 from pipelines.spine.schema import COUNT, PATTERN_KEY
 from pipelines.spine.shards import ParquetShard, read_batches
-from pipelines.spine.stage import Job, Stage, opened, run_module
+from pipelines.spine.stage import Job, Stage, opened
 from pipelines.spine.units import Unit, UnitCache, plan_documents
 from pipelines.spine.work import Outcome, run_unit
 from tokenizer.patterns import count_pre_tokens

@@ -41,10 +41,11 @@ from pipelines.duplicates.signing import SignParams, SignUnit, fixed_lists_array
 from pipelines.duplicates.verify import distinct_pairs, shingle_sets, verify_pairs
 from pipelines.process import check_worker, run_pipeline
 from pipelines.spine import faults
+from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.progress import Display, Heartbeat
-from pipelines.spine.stage import Job, Stage, opened, run_module
+from pipelines.spine.stage import Job, Stage, opened
 from pipelines.spine.units import Unit, UnitCache, plan_documents
 from pipelines.spine.work import run_unit
 

@@ -31,10 +31,11 @@ from pipelines.readers.tables import read_csv, read_hf, read_jsonl, read_parquet
 from pipelines.readers.web import read_html, read_warc
 from pipelines.sources import FetchedFile, read_fetch_manifest
 from pipelines.spine import storage
+from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.schema import DOCUMENT, QUARANTINED
-from pipelines.spine.stage import Stage, opened, run_module
+from pipelines.spine.stage import Stage, opened
 from pipelines.spine.units import Unit, UnitInput, unit_key
 from pipelines.spine.work import Outcome
 
@@ -157,7 +158,9 @@ def plan_files(files: Iterable[FetchedFile]) -> list[Unit]:
             ("licence", file.licence),
             ("split", file.split),
         )
-        part = UnitInput(str(Path(file.path).resolve()), file.sha256, file.bytes)
+        # A hub dataset is named, not found: its path is the name, or a file of fetch's that holds it.
+        path = file.path if file.kind == "hf" and not Path(file.path).exists() else str(Path(file.path).resolve())
+        part = UnitInput(path, file.sha256, file.bytes)
         units[name] = Unit(name, file.source, (part,), settings)
     return [units[name] for name in sorted(units)]
 
@@ -186,7 +189,7 @@ def main(argv: Sequence[str]) -> None:
         if job.args.kind:
             files = [file for path in job.inputs for file in _named_file(path, job.args)]
         else:
-            files = [file for path in job.inputs for file in read_fetch_manifest(path, job.args.cache)]
+            files = [file for path in job.inputs for file in read_fetch_manifest(path, job.cache_root)]
         run_units(job, plan_files(files), ExtractUnit(), judge_quarantine(job.params.max_quarantined_percent))
 
 
@@ -257,7 +260,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="line", choices=("line", "file"), help="text: what is one document")
 
 
-STAGE = Stage("pipelines.extract", ExtractParams, ("python", "pyarrow", "resiliparse"), has_runner=True)
+STAGE = Stage("pipelines.extract", ExtractParams, ("python", "pyarrow", "trafilatura", "lxml", "resiliparse", "fastwarc"), has_runner=True)
 
 if __name__ == "__main__":
     sys.exit(run_module("pipelines.extract"))

@@ -158,6 +158,6 @@ def _alone(lock: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    from pipelines.spine.stage import run_module
+    from pipelines.spine.command import run_module
 
     sys.exit(run_module("pipelines.fetch"))

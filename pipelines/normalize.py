@@ -141,8 +141,11 @@ def _suspect_places(text: str) -> list[int]:
     places = [match.start() for match in ALWAYS_FIXED.finditer(text)]
     for match in CANDIDATES.finditer(text):
         place = match.start()
-        # A match that holds this place lies in the window. A cut window can only match more, and ftfy decides anyway.
-        if BADNESS_RE.search(text[max(0, place - WIDTH) : place + WIDTH]):
+        # A match that holds this place lies in the window, which begins with its line where that is near: "^Ã " is bad.
+        # Elsewhere a cut window can only match more, and ftfy decides anyway.
+        begin = max(0, place - WIDTH)
+        begin = text.rfind("\n", begin, place) + 1 or begin
+        if BADNESS_RE.search(text[begin : place + WIDTH]):
             places.append(place)
     if not unicodedata.is_normalized("NFC", text):
         places += _lines_to_compose(text)

@@ -20,10 +20,11 @@ import pyarrow as pa
 from pipelines.packing import pack_rows, rows_to_batches, split_documents, token_shard_schema
 from pipelines.process import run_units
 from pipelines.spine import storage
+from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.schema import as_documents
 from pipelines.spine.shards import read_batches
-from pipelines.spine.stage import Stage, opened, run_module
+from pipelines.spine.stage import Stage, opened
 from pipelines.spine.units import Unit, UnitInput, plan_documents
 from pipelines.spine.work import Outcome
 from tokenizer.encoding import Encoder

@@ -29,6 +29,7 @@ class RuleParams:
     max_duplicate_line_chars_percent: int
     max_duplicate_paragraphs_percent: int
     max_duplicate_paragraph_chars_percent: int
+    min_judged_words: int  # the rules on runs of words and on stop words do not apply to texts of fewer words
     max_top_run_percents: tuple[int, ...]  # runs of 2, 3, 4 words
     max_repeated_run_percents: tuple[int, ...]  # runs of 5, 6, 7, 8, 9, 10 words
     javascript_phrases: tuple[str, ...]

@@ -3,8 +3,9 @@
 What comes again counts, its first time does not: of "a a a" two words are repeats. Counts are of characters of words
 (white space and what lies between is left out), so a share never depends on how a text is laid out.
 
-A run of n words is 2n ideograms or 4n letters in a text without spaces, since Chinese and Japanese words are about two
-characters long and Thai ones about four: five characters in a row come again in any Chinese text, five words do not.
+A run of n words is 2n ideograms or 4n letters in a text without spaces, and 2n syllables in Vietnamese: Chinese and
+Japanese words are about two characters long, Thai ones four letters, and five characters in a row come again in any
+Chinese text where five words do not.
 
 Source: Rae et al. 2021, "Scaling Language Models: Methods, Analysis & Insights from Training Gopher", appendix A.1.1,
 arXiv 2112.11446. The paper leaves open whether the first time counts; as in datatrove and FineWeb, it does not here.
@@ -26,6 +27,8 @@ COVERED_SIZES = (5, 6, 7, 8, 9, 10)
 #: Units that make a word in a text without spaces.
 IDEOGRAMS_PER_WORD = 2
 LETTERS_PER_WORD = 4
+#: Languages whose writing parts syllables, not words.
+SYLLABLES_PER_WORD = {"vi": 2, "bo": 2, "dz": 2}
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,15 @@ class Repetition:
         return self._of_spans(starts, np.append(starts[1:], ends[-1]), lines.texts[firsts])
 
     @functools.cached_property
+    def units_per_word(self) -> I64:
+        """How many words of the table make a word of a dictionary, about; int64 ``[n_texts]``."""
+        table = self._table
+        letters = table.count_words(table.words.kinds == LETTER)
+        unspaced = np.where(2 * letters > table.num_words, LETTERS_PER_WORD, IDEOGRAMS_PER_WORD)
+        spaced = np.array([SYLLABLES_PER_WORD.get(language, 1) for language in table.languages], np.int64)
+        return np.where(table.unspaced, unspaced, spaced)
+
+    @functools.cached_property
     def grams(self) -> Grams:
         """Of runs of 2 to 10 words."""
         words, num_texts = self._table.words, len(self._table.languages)
@@ -78,7 +90,7 @@ class Repetition:
             {size: np.zeros(num_texts, np.int64) for size in TOP_SIZES},
             {size: np.zeros(num_texts, np.int64) for size in COVERED_SIZES},
         )
-        factors = self._units_per_word()
+        factors = self.units_per_word
         for factor in np.unique(factors).tolist():
             places = np.flatnonzero((factors == factor)[words.texts])
             for size in sizes:
@@ -97,13 +109,6 @@ class Repetition:
             chars=np.diff(ends_of(chars)[ends]),
             repeated_chars=_sum_by_text(texts[again], chars[again], num_texts),
         )
-
-    def _units_per_word(self) -> I64:
-        """What a run's length is multiplied by in each text."""
-        table = self._table
-        letters = table.count_words(table.words.kinds == LETTER)
-        spelled = np.where(2 * letters > table.num_words, LETTERS_PER_WORD, IDEOGRAMS_PER_WORD)
-        return np.where(table.unspaced, spelled, 1)
 
     def _count_grams(self, grams: Grams, places: I64, size: int, factor: int) -> I64:
         """Fills in one size for the texts of the places; gives the places whose run is a repeated one.

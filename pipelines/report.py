@@ -21,11 +21,12 @@ from pipelines import card, funnel
 from pipelines.facts import TokenFacts
 from pipelines.flow import Flow, read_flow
 from pipelines.funnel import DOCUMENT_STAGES, Check
-from pipelines.readings import Readings, checks_between, fetched_files, read_all
+from pipelines.gathered import Readings, checks_between, fetched_files, read_all
 from pipelines.spine import faults, storage
+from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import Shard
-from pipelines.spine.stage import Stage, opened, run_module
+from pipelines.spine.stage import Stage, opened
 
 PAGE, TEMPLATE = "report.html", "report.html"
 SECTIONS = (

@@ -174,7 +174,7 @@ def _rows(path: Path) -> Iterator[dict]:
 
 
 def _dropped(row: Mapping[str, str], limit: int) -> Example:
-    why = f"{row['value']} (threshold {row['threshold']})" if row["threshold"] else row["value"]
+    why = f"{row['value']} (rule: {row['threshold']})" if row["threshold"] else row["value"]
     return Example(row["doc_id"], why, excerpt(row["text"], limit))
 
 

@@ -22,10 +22,11 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.process import run_units
+from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.schema import DOCUMENT, as_documents
 from pipelines.spine.shards import read_batches
-from pipelines.spine.stage import Stage, opened, run_module
+from pipelines.spine.stage import Stage, opened
 from pipelines.spine.units import Unit, manifest_inputs, pair_units, plan_documents
 from pipelines.spine.work import Outcome
 

@@ -114,8 +114,8 @@ class TextTable:
         words = take(self.words, np.repeat(keep, self.lines.num_words))
         return TextTable(self.languages, self.data, self._wide, words, take(self.lines, keep))
 
-    def count_words(self, chosen: Bools) -> I64:
-        """How many of the chosen words each text has; ``chosen`` bool ``[n_words]``; int64 ``[n_texts]``."""
+    def count_words(self, chosen: Bools | I64) -> I64:
+        """How many of the chosen words each text has; bool ``[n_words]`` or places of words; int64 ``[n_texts]``."""
         return np.bincount(self.words.texts[chosen], minlength=len(self.languages))
 
     def count_lines(self, chosen: Bools | I64) -> I64:

@@ -52,11 +52,11 @@ def runner_file(worker_python: Path, tmp_path: Path) -> Iterator[Path]:
     python_first = {**os.environ, "PATH": f"{worker_python.parent}:{os.environ['PATH']}", "PYTHONPATH": ""}
     server = [str(worker_python), "-m", "apache_beam.runners.portability.local_job_service_main"]
     pool = [str(worker_python), "-m", "apache_beam.runners.worker.worker_pool_main", "--service_port", str(pool_port)]
-    started = [
-        subprocess.Popen(command, cwd=elsewhere, env=python_first, stdout=log, stderr=log)
-        for command in ([*server, "--port_file", str(port_file)], pool)
-        for log in [(tmp_path / f"log-{len(command)}").open("w")]
-    ]
+    with (tmp_path / "log").open("w") as log:
+        started = [
+            subprocess.Popen(command, cwd=elsewhere, env=python_first, stdout=log, stderr=log)
+            for command in ([*server, "--port_file", str(port_file)], pool)
+        ]
     try:
         wait_for(port_file.exists)
         wait_for(lambda: is_open(pool_port))

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.spine import faults, storage
+from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import Shard, dump, read_manifest
 from pipelines.spine.schema import COUNT, PATTERN_KEY
 from pipelines.spine.shards import read_batches
-from pipelines.spine.stage import Stage, opened, run_module
+from pipelines.spine.stage import Stage, opened
 from tokenizer.bpe import ALPHABET, learn_merges
 from tokenizer.encoding import Encoder, tokenizer_json
 

@@ -64,7 +64,8 @@ def read_page(raw: bytes, charset: str = "") -> Page:
         options = settings["dense" if _is_dense(_visible(tree)) else "spaced"]
         text = extract(tree, fast=True, include_comments=False, include_tables=True, config=options) or ""
     except (ValueError, TypeError, AttributeError, RecursionError, KeyError, IndexError) as error:
-        raise UnreadableError("extraction_failed", f"{type(error).__name__}: {error}") from error
+        # The type alone: messages name objects by their address, which no declared output may hold.
+        raise UnreadableError("extraction_failed", type(error).__name__) from error
     return Page(
         title, date, "\n".join(_without_bars(line) for line in text.splitlines() if not _ROW_RULE.fullmatch(line))
     )

@@ -56,6 +56,8 @@ def read_csv(stream: BinaryIO, context: ReadContext) -> Iterator[Item]:
     for row in rows:
         if isinstance(row, UnreadableError):
             yield rows.quarantined(row)
+            if not header and not numbered:
+                return  # the header: without it no row has a meaning
             continue
         if not header:
             header = [str(number) for number in range(1, len(row) + 1)] if numbered else row
@@ -83,10 +85,11 @@ def read_parquet(stream: BinaryIO, context: ReadContext) -> Iterator[Item]:
     columns = columns_of(context)
     try:
         file = pq.ParquetFile(stream)
-    except (pa.ArrowException, OSError) as error:
+        there = file.schema_arrow.names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         yield _no_parquet(stream, error)
         return
-    names = check_columns(columns, file.schema_arrow.names, context)
+    names = check_columns(columns, there, context)
     row_number = 0
     for group in range(file.num_row_groups):
         group_end = row_number + file.metadata.row_group(group).num_rows
@@ -121,7 +124,8 @@ def read_hf(name: str, context: ReadContext) -> Iterator[Item]:
         except StopIteration:
             return
         except (pa.ArrowException, OSError, ValueError) as error:
-            yield Quarantined(f"row {row_number} and all after it", "damaged", str(error), b"")
+            # The type alone: the messages name files of this machine.
+            yield Quarantined(f"row {row_number} and all after it", "damaged", type(error).__name__, b"")
             return
         yield _row_item(row, columns, context, row_number)
 

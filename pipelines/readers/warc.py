@@ -33,6 +33,11 @@ class WarcRecord:
     refused: str = ""
     error: str = ""
 
+    @property
+    def kind(self) -> str:
+        """Its WARC-Type: response, request, warcinfo, ..."""
+        return self.headers.get("warc-type", "").lower()
+
 
 def split_warc(stream: BinaryIO, wanted_type: str) -> Iterator[WarcRecord]:
     """Every record in file order; the contents of those of another type are passed over.
@@ -41,15 +46,17 @@ def split_warc(stream: BinaryIO, wanted_type: str) -> Iterator[WarcRecord]:
     """
     source = _Source(stream)
     head = source.peek(16)
-    if not head and not source.damage:
-        yield WarcRecord(0, {}, b"", "empty_file", "the file holds no bytes")
-    elif head and not head.startswith((b"WARC/", *_BLANK)):
+    if head and not head.startswith((b"WARC/", *_BLANK)):
         yield WarcRecord(0, {}, source.peek(QUARANTINE_RAW_BYTES), "wrong_format", "a WARC file begins with WARC/")
         return
+    empty = True
     while source.skip_blank_lines():
+        empty = False
         yield _next_record(source, wanted_type)
     if source.damage:
         yield WarcRecord(source.position, {}, b"", *source.end_reason())
+    elif empty:
+        yield WarcRecord(0, {}, b"", "empty_file", "the file holds no record")
 
 
 def _next_record(source: "_Source", wanted_type: str) -> WarcRecord:
@@ -63,14 +70,15 @@ def _next_record(source: "_Source", wanted_type: str) -> WarcRecord:
     if not length.isdecimal() or len(length) > 15:
         error = f"Content-Length: expected a number, got {length!r}"
         return _resynced(source, WarcRecord(offset, headers, header, "malformed_warc", error))
-    size, error = int(length), ""
-    kept = source.take(size) if headers.get("warc-type") == wanted_type and size <= MAX_RECORD_BYTES else b""
+    size = int(length)
+    is_wanted = headers.get("warc-type", "").lower() == wanted_type
+    kept = source.take(size) if is_wanted and size <= MAX_RECORD_BYTES else b""
     if source.skip(size - len(kept)) < size - len(kept):
         return WarcRecord(offset, headers, header + kept, *source.end_reason())
     if not source.peek(1).startswith((b"\r", b"\n")) and source.peek(1):
         error = f"the record does not end after its Content-Length of {size:,} bytes"
         return _resynced(source, WarcRecord(offset, headers, header + kept, "malformed_warc", error))
-    if headers.get("warc-type") == wanted_type and size > MAX_RECORD_BYTES:
+    if is_wanted and size > MAX_RECORD_BYTES:
         error = f"{size:,} bytes; at most {MAX_RECORD_BYTES:,} are read as one record"
         return WarcRecord(offset, headers, header, "too_long", error)
     return WarcRecord(offset, headers, header + kept)

@@ -16,21 +16,24 @@ from pipelines.readers.records import Item, Quarantined, ReadContext, Record, Sk
 from pipelines.readers.warc import WarcRecord, split_warc
 
 HTML_TYPES = ("text/html", "application/xhtml+xml")
+OTHER_TYPES = ("warcinfo", "request", "metadata", "revisit", "resource", "conversion", "continuation")
 _HTML_STARTS = (b"<!doctype html", b"<html")
 
 
 def read_warc(stream: BinaryIO, context: ReadContext) -> Iterator[Item]:
     """One item a record: the pages of 200 responses are documents, everything else is skipped by its reason.
 
-    Reasons: ``warc_<type>`` (all but responses), ``http_status``, ``not_html``, ``empty`` (no main text).
+    Reasons: ``warc_<type>`` (all but responses), ``warc_other``, ``http_status``, ``not_html``, ``empty`` (no main text).
     The key is the WARC-Record-ID without ``urn:uuid:``; the date is the page's own, never that of the crawl.
     """
     for record in split_warc(stream, wanted_type="response"):
         try:
             if record.refused:
                 raise UnreadableError(record.refused, record.error)
-            kind = record.headers.get("warc-type", "unknown").lower()
-            yield _from_response(record, context) if kind == "response" else Skipped(f"warc_{kind}")
+            if record.kind == "response":
+                yield _from_response(record, context)
+            else:
+                yield Skipped(f"warc_{record.kind}" if record.kind in OTHER_TYPES else "warc_other")
         except UnreadableError as error:
             yield Quarantined(f"byte {record.offset}", error.reason, error.error, record.data)
 
@@ -64,12 +67,15 @@ def _response(data: bytes) -> tuple[Any, bytes]:
 
     Many archives undo the transfer encodings and keep the headers that name them: then the body is as it lies there.
     """
-    try:
-        http = next(iter(ArchiveIterator(io.BytesIO(data), auto_decode="all")))
-        payload = http.reader.read()
-    except OSError:
-        http = next(iter(ArchiveIterator(io.BytesIO(data), auto_decode="none")))
-        payload = http.reader.read()
+    for decode in ("all", "none"):
+        try:
+            http = next(iter(ArchiveIterator(io.BytesIO(data), auto_decode=decode)))
+            payload = http.reader.read()
+            break
+        except (OSError, StopIteration) as error:
+            failure = str(error) or "no record"
+    else:
+        raise UnreadableError("malformed_http", failure)
     if http.http_headers is None or http.http_headers.status_code is None:
         raise UnreadableError("malformed_http", "the response has no HTTP status line")
     return http, payload

@@ -7,19 +7,16 @@ and a run that dies in between is simply done again from the unit cache.
 import argparse
 import contextlib
 import hashlib
-import importlib
 import json
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from pipelines.spine import faults, lineage, storage
+from pipelines.spine.command import run_module as run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger, merge
 from pipelines.spine.manifest import NAME, Shard, dump, write_manifest
@@ -197,55 +194,6 @@ def opened(
     with storage.exclusive(job.cache_root / "locks" / lock, str(job.output)):
         _refuse_foreign(job.output)
         yield job
-
-
-def run_module(module: str) -> int:
-    """Runs the module's ``main`` on the command line; errors for people become one message and status 1.
-
-    The module is imported under its own name first, so that what it defines is not pickled as ``__main__``.
-    """
-    main = importlib.import_module(module).main
-    # SIGTERM (from `dvc`, a scheduler, `timeout`) ends like Ctrl-C: blocks unwind, children are told.
-    signal.signal(signal.SIGTERM, _interrupt)
-    _follow_parent()
-    try:
-        main(sys.argv[1:])
-    except CorpusmillError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; finished units are kept, run again to go on", file=sys.stderr)
-        return 130
-    except OSError as error:
-        print(f"error: {storage.explained(error, error.filename or 'a file')}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _follow_parent() -> None:
-    """Under DVC, ends this process when DVC dies: it runs commands through a shell and leaves them orphaned."""
-    if "DVC_STAGE" not in os.environ:
-        return
-    watched = [os.getppid(), _parent_of(os.getppid())]
-
-    def watch() -> None:
-        while [os.getppid(), _parent_of(os.getppid())] == watched:
-            stop.wait(1.0)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    stop = threading.Event()
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _parent_of(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 def _parse(stage: Stage, argv: Sequence[str], add_options: Callable[[argparse.ArgumentParser], None] | None) -> Job:
