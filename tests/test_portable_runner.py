@@ -114,7 +114,7 @@ def test_extract_to_shard_gives_the_same_bytes_through_a_portable_job_server(run
     raw.mkdir()
     for part in range(3):
         lines = [
-            json.dumps({"id": f"{part}-{index}", "text": sentence(10 * part + index)}, ensure_ascii=False)
+            json.dumps({"id": f"{part}-{index}", "text": sentence(15 * part + index)}, ensure_ascii=False)
             for index in range(20)
         ]
         (raw / f"{part}.jsonl").write_text("\n".join(lines) + "\n")
@@ -128,6 +128,6 @@ def test_extract_to_shard_gives_the_same_bytes_through_a_portable_job_server(run
 
 
 def sentence(seed: int) -> str:
-    """Prose enough for the cleaning rules; seeds below 10 and above meet in other files: exact copies."""
+    """Prose enough for the cleaning rules; some seeds stand in two files: exact copies."""
     text = " ".join(words(seed, 80))
     return f"The {text} and that is all of it. This is the end of the text number {seed}, as it was with the others."
