@@ -5,7 +5,7 @@ spaces a letter is a word. Adding a rule = one function, one entry in `DOCUMENT_
 rule ends the sentence "a text is dropped that has ...", with the published limit.
 
 Sources: Gopher: Rae et al. 2021, arXiv 2112.11446, appendix A.1.1. C4: Raffel et al. 2020, arXiv 1910.10683, section 2.2.
-FineWeb: Penedo et al. 2024, arXiv 2406.17557, section 3.5.
+FineWeb: Penedo et al. 2024, arXiv 2406.17557.
 """
 
 from collections.abc import Callable

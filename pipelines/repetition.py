@@ -8,7 +8,7 @@ Japanese words are about two characters long, Thai ones four letters, and five c
 Chinese text where five words do not.
 
 Source: Rae et al. 2021, "Scaling Language Models: Methods, Analysis & Insights from Training Gopher", appendix A.1.1,
-arXiv 2112.11446. The paper leaves open whether the first time counts; as in datatrove and FineWeb, it does not here.
+arXiv 2112.11446. The paper leaves open whether the first time counts; as in datatrove, it does not here.
 """
 
 import functools

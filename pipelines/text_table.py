@@ -84,7 +84,7 @@ class TextTable:
 
     @classmethod
     def read(cls, texts: Sequence[str], languages: Sequence[str]) -> "TextTable":
-        """The table of some texts; about 40 times their bytes in memory, so a megabyte or so at a time.
+        """The table of some texts; up to 40 times their bytes in memory, so a megabyte or so at a time.
 
         Raises:
             UnicodeEncodeError: a text holds a lone surrogate (`pipelines.normalize` takes them out).

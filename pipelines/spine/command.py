@@ -23,6 +23,8 @@ def run_module(module: str) -> int:
     main = importlib.import_module(module).main
     # SIGTERM (from `dvc`, a scheduler, `timeout`) ends like Ctrl-C: blocks unwind, children are told.
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell's background job ignores it
+        signal.signal(signal.SIGINT, _interrupt)
     _follow_parent()
     try:
         main(sys.argv[1:])
@@ -38,8 +40,14 @@ def run_module(module: str) -> int:
     return 0
 
 
+class _Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM; Beam makes a RuntimeError of a plain KeyboardInterrupt that meets it inside a step."""
+
+    _tagged_with_step = True
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise _Interrupted
 
 
 def _follow_parent() -> None:

@@ -12,6 +12,9 @@ class CorpusmillError(Exception):
         hint: the next thing to do.
     """
 
+    #: Beam rebuilds a worker's exception from its message alone, unless it says that this was done already.
+    _tagged_with_step = True
+
     def __init__(
         self, message: str, *, where: str = "", expected: object = "", got: object = "", hint: str = ""
     ) -> None:

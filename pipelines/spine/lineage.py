@@ -91,11 +91,15 @@ def check_versions(names: Iterable[str], declared: str | Path) -> dict[str, str]
 def _file_of(module: str) -> Path | None:
     if module.partition(".")[0] not in OUR_PACKAGES:
         return None
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        return None  # `from pipelines.spine.errors import CorpusmillError`: the name is no module
-    return Path(spec.origin) if spec is not None and spec.origin else None
+    package, *inner = module.split(".")
+    spec = importlib.util.find_spec(package)
+    # By path: find_spec of an inner name would import what it lies in, torch and all.
+    for root in (spec.submodule_search_locations or []) if spec is not None else []:
+        place = Path(root, *inner)
+        for path in (place / "__init__.py", place.with_name(f"{place.name}.py")):
+            if path.is_file():
+                return path
+    return None  # `from pipelines.spine.errors import CorpusmillError`: the name is no module
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """``manifest.json``: the shards of a folder. It is all that a later stage depends on, and is written last."""
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -77,8 +78,15 @@ class Manifest:
 
 
 def write_manifest(folder: str | Path, shards: Iterable[Shard]) -> Manifest:
-    """Publishes the folder's manifest; the shards must lie there already."""
+    """Publishes the folder's manifest; the shards must lie there already.
+
+    Raises:
+        CorpusmillError: two shards have one name.
+    """
     manifest = Manifest(Path(folder), tuple(sorted(shards)))
+    for shard, after in itertools.pairwise(manifest.shards):
+        if shard.name == after.name:
+            raise CorpusmillError("two shards have one name", where=f"{folder}: {shard.name}")
     entries = [dataclasses.asdict(shard) for shard in manifest.shards]
     storage.write_text(manifest.path, dump({"schema_version": SCHEMA_VERSION, "shards": entries}))
     return manifest
@@ -94,8 +102,9 @@ def read_manifest(folder: str | Path) -> Manifest:
     path = path if path.name == NAME else path / NAME
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        shards = tuple(Shard(**entry) for entry in document["shards"])
         version = document["schema_version"]
+        # Another version's entries need not look like ours: say that it is another version, not that it is damaged.
+        shards = tuple(Shard(**entry) for entry in document["shards"]) if version == SCHEMA_VERSION else ()
     except (FileNotFoundError, NotADirectoryError):
         raise CorpusmillError(
             "no manifest: the stage that writes this folder has not finished",

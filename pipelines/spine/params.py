@@ -30,10 +30,10 @@ def load_params(cls: type[Params], section: str, path: str | Path = "params.yaml
         raise CorpusmillError(
             "no such parameter file", where=str(path), hint="give --params FILE, or run in the repository root"
         ) from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CorpusmillError(f"not valid YAML: {' '.join(str(error).split())}", where=str(path)) from None
     if not isinstance(document, dict) or section not in document:
-        known = ", ".join(document) if isinstance(document, dict) else "none"
+        known = ", ".join(map(str, document)) if isinstance(document, dict) else "none"
         raise CorpusmillError(f"section {section} is missing; known: {known}", where=str(path))
     return typing.cast(Params, _build(cls, document[section], f"{path.name}: {section}"))
 
@@ -74,12 +74,11 @@ def _build_dataclass(cls: type, value: Any, where: str) -> Any:
     hints = typing.get_type_hints(cls)
     for key in value:
         if key not in fields:
-            raise CorpusmillError(f"{key} is not a parameter; known: {', '.join(fields)}", where=where)
+            raise CorpusmillError(f"{where}.{key} is not a parameter; known: {', '.join(fields)}")
     for name in fields:
         if name not in value:
             raise CorpusmillError(
-                f"{name} is missing",
-                where=where,
+                f"{where}.{name} is missing",
                 expected=_name(hints[name]),
                 hint="every parameter is written in the file; there are no defaults in code",
             )

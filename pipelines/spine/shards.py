@@ -4,6 +4,7 @@ Rows are gathered into freshly built row groups whose borders depend on the rows
 cut its batches: Parquet and Arrow bytes both change with the chunking of a table.
 """
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.spine import storage
+from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import Shard
 
 ROWS_PER_GROUP = 1024
@@ -48,9 +50,11 @@ class _Shard:
         self._pending_bytes = 0
 
     def __enter__(self) -> Self:
-        self._publishing = storage.publishing(self.path)
-        self._file = self._publishing.__enter__()
-        self._open()
+        with contextlib.ExitStack() as stack:
+            self._file = stack.enter_context(storage.publishing(self.path))
+            self._open()
+            stack.push(self._finish)  # before the publishing, which turns its failure into "no space left" too
+            self._stack = stack.pop_all()
         return self
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -69,14 +73,33 @@ class _Shard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
+        self._stack.__exit__(kind, error, trace)
+
+    def _finish(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._abandon()
+            return
+        try:
             if self._pending_rows:
                 self._write_group()
             self._close()
-        self._publishing.__exit__(kind, error, trace)
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        """Forgets the writer of a file that will not be published."""
 
     def _write_group(self) -> None:
-        table = pa.Table.from_batches(self._pending, self.schema).combine_chunks()
+        # A lone slice would not be copied, and its Arrow bytes end with padding out of the rows that follow it:
+        # with an empty batch beside it there are always two chunks to combine.
+        empty = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in self.schema], schema=self.schema)
+        table = pa.Table.from_batches([*self._pending, empty], self.schema).combine_chunks()
+        for field, column in zip(self.schema, table.columns, strict=True):
+            if column.null_count and not field.nullable:
+                raise CorpusmillError(f"column {field.name} holds {column.null_count} nulls", where=str(self.path))
         self.rows += table.num_rows
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
         self._write_table(table)
@@ -109,6 +132,9 @@ class ParquetShard(_Shard):
 
     def _close(self) -> None:
         self._writer.close()
+
+    def _abandon(self) -> None:
+        self._writer.is_open = False  # else its finalizer writes to the closed file, and says so on the terminal
 
 
 class ArrowShard(_Shard):

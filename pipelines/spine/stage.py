@@ -110,6 +110,7 @@ class Job:
             CorpusmillError: a unit has no receipt, a sum does not close, or the judge refuses.
         """
         cache = cache or self.unit_cache()
+        units = list(dict.fromkeys(units))  # given twice, counted once
         shards: list[Shard] = []
         parts: list[tuple[str, Ledger]] = []
         self.begin()
@@ -192,6 +193,7 @@ def opened(
     job = _parse(stage, argv, add_options)
     lock = hashlib.sha256(str(job.output.resolve()).encode()).hexdigest()[:16]
     with storage.exclusive(job.cache_root / "locks" / lock, str(job.output)):
+        _refuse_inputs(job)
         _refuse_foreign(job.output)
         yield job
 
@@ -218,12 +220,24 @@ def _parse(stage: Stage, argv: Sequence[str], add_options: Callable[[argparse.Ar
     return Job(stage, params, args, versions, rest)
 
 
+def _refuse_inputs(job: Job) -> None:
+    for place in job.inputs:
+        path = Path(place).resolve()
+        if job.output.resolve() in (path, *path.parents):
+            raise CorpusmillError(
+                "the output folder is an input", where=place,
+                hint="give another --output: a stage owns its output folder and replaces what is in it",
+            )  # fmt: skip
+
+
 def _refuse_foreign(folder: Path) -> None:
     if folder.is_file():
         raise CorpusmillError(
             "the output is a file", where=str(folder), expected="a folder", hint="give another --output"
         )
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "lineage.json").exists():
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    # A run killed while it wrote its first file leaves that file's temporary name.
+    if any(not name.startswith(storage.TEMPORARY) for name in names) and "lineage.json" not in names:
         raise CorpusmillError(
             "the output folder holds files that no stage wrote", where=str(folder),
             hint="give an empty or new folder: a stage owns its output folder and replaces what is in it",

@@ -77,7 +77,7 @@ def link(source: str | Path, target: str | Path) -> None:
         try:
             os.link(source, temporary)
         except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
+            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS):
                 raise
             shutil.copyfile(source, temporary)
         os.replace(temporary, target)
@@ -121,6 +121,7 @@ def explained(error: OSError, path: str | Path) -> CorpusmillError:
         errno.EROFS: "the file system is mounted read-only",
         errno.ENOENT: "check the path",
         errno.ENOTDIR: "a part of the path is a file, not a folder",
+        errno.EEXIST: "a part of the path is a file, not a folder",
     }
-    words = os.strerror(error.errno) if error.errno else str(error)
-    return CorpusmillError(words.lower(), where=str(path), hint=hints.get(error.errno or 0, ""))
+    words = os.strerror(error.errno).lower() if error.errno else str(error)
+    return CorpusmillError(words, where=str(path), hint=hints.get(error.errno or 0, ""))

@@ -6,6 +6,7 @@ from `shard` on a split stands before it. The plan never depends on the worker c
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +132,12 @@ def plan_documents(inputs: Sequence[str]) -> list[Unit]:
     units: dict[str, Unit] = {}
     for place in inputs:
         for unit in _plan_place(Path(place)):
-            units.setdefault(unit.name, unit)
+            known = units.setdefault(unit.name, unit)
+            if known.fingerprint("") != unit.fingerprint(""):
+                raise CorpusmillError(
+                    "two inputs hold different content under one name", where=f"{unit.name} in {', '.join(inputs)}",
+                    hint="they come from other runs of the same stage: give one of them",
+                )  # fmt: skip
     return [units[name] for name in sorted(units)]
 
 
@@ -157,7 +163,8 @@ def source_of(stem: str, with_split: bool) -> str:
 
 
 def _plan_place(place: Path) -> list[Unit]:
-    if place.name == NAME or (place / NAME).exists():
+    # A stage's folder without a manifest is half done: reading the manifest says so.
+    if place.name == NAME or (place / NAME).exists() or (place / "lineage.json").exists():
         folder = str(place.parent if place.name == NAME else place)
         found = manifest_inputs(folder)
         splits = all(name.partition("-")[0] in ("train", "val", "test") for name in found)
@@ -180,7 +187,8 @@ def _plan_foreign(path: Path) -> Unit:
     try:
         with pq.ParquetFile(path) as file:
             if file.metadata.num_rows and "source" in file.schema_arrow.names:
-                source = str(next(file.iter_batches(1, columns=["source"])).column(0)[0].as_py())
+                # It becomes part of file names.
+                source = re.sub(r"[^\w.-]+", "_", str(next(file.iter_batches(1, columns=["source"])).column(0)[0]))
     except (OSError, ValueError) as error:
         raise CorpusmillError(f"not a Parquet file: {error}", where=str(path), hint="check --input") from None
     part = UnitInput(str(path.resolve()), sha256, path.stat().st_size)

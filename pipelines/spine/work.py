@@ -76,7 +76,7 @@ def run_unit(unit: Unit, work: Work, cache: UnitCache, heartbeat: Heartbeat) -> 
     with contextlib.ExitStack() as stack:
         writer = _UnitWriter(unit, work, cache.folder(unit), stack)
         with heartbeat.unit(unit) as beat:
-            for outcome in work.outcomes(unit):
+            for outcome in _outcomes(unit, work):
                 writer.write(outcome)
                 beat(outcome.taken)
     faults.reach(f"{work.stage}:written")
@@ -84,6 +84,14 @@ def run_unit(unit: Unit, work: Work, cache: UnitCache, heartbeat: Heartbeat) -> 
     storage.write_text(cache.folder(unit) / RECEIPT, receipt.to_json())
     faults.reach(f"{work.stage}:published")
     return receipt
+
+
+def _outcomes(unit: Unit, work: Work) -> Iterator[Outcome]:
+    """The work's outcomes; what cannot be read is named here, before the shard being written claims the error."""
+    try:
+        yield from work.outcomes(unit)
+    except OSError as error:
+        raise storage.explained(error, error.filename or unit.inputs[0].path) from error
 
 
 class _UnitWriter:
