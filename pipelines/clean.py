@@ -17,10 +17,10 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from pipelines.normalize import normalize_batch
+from pipelines.cleaning.normalize import normalize_batch
+from pipelines.cleaning.readings import RuleParams
+from pipelines.cleaning.rules import Verdict, apply_rules, check_params
 from pipelines.process import run_units
-from pipelines.readings import RuleParams
-from pipelines.rules import Verdict, apply_rules, check_params
 from pipelines.spine.command import run_module
 from pipelines.spine.schema import DOCUMENT, DROPPED, as_documents
 from pipelines.spine.shards import read_batches

@@ -260,7 +260,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="line", choices=("line", "file"), help="text: what is one document")
 
 
-STAGE = Stage("pipelines.extract", ExtractParams, ("python", "pyarrow", "trafilatura", "lxml", "resiliparse", "fastwarc"), has_runner=True)
+STAGE = Stage(
+    "pipelines.extract",
+    ExtractParams,
+    ("python", "pyarrow", "trafilatura", "lxml", "resiliparse", "fastwarc"),
+    has_runner=True,
+)
 
 if __name__ == "__main__":
     sys.exit(run_module("pipelines.extract"))

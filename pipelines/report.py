@@ -17,11 +17,11 @@ from typing import Any
 
 import jinja2
 
-from pipelines import card, funnel
-from pipelines.facts import TokenFacts
-from pipelines.flow import Flow, read_flow
-from pipelines.funnel import DOCUMENT_STAGES, Check
-from pipelines.gathered import Readings, checks_between, fetched_files, read_all
+from pipelines.reporting import card, funnel
+from pipelines.reporting.facts import TokenFacts
+from pipelines.reporting.flow import Flow, read_flow
+from pipelines.reporting.funnel import DOCUMENT_STAGES, Check
+from pipelines.reporting.gathered import Readings, checks_between, fetched_files, read_all
 from pipelines.spine import faults, storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
@@ -89,7 +89,7 @@ def fixed(value: float | str | None, digits: int) -> str:
 def render(context: dict[str, Any]) -> str:
     """The page; every value is escaped unless it is a drawing of `charts`."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "reporting"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters.update(count=count, share=share, size=size, fixed=fixed)

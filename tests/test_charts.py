@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pipelines import charts
-from pipelines.charts import Series
+from pipelines.reporting import charts
+from pipelines.reporting.charts import Series
 
 
 def numbers(svg: str, shape: str, attribute: str) -> list[str]:

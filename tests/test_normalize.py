@@ -11,7 +11,7 @@ from ftfy.badness import BADNESS_RE, is_bad
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.normalize import CANDIDATES, FTFY, STEPS, fix_with_ftfy, normalize_batch
+from pipelines.cleaning.normalize import CANDIDATES, FTFY, STEPS, fix_with_ftfy, normalize_batch
 
 
 def normalize(text: str) -> str:

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pytest
 from corpora import write_params
 
-from pipelines import funnel, report, samples
-from pipelines.facts import TextFacts, TextGroup, TokenFacts, octaves
+from pipelines import report
 from pipelines.packing import pack_rows, rows_to_batches, split_documents, token_shard_schema
+from pipelines.reporting import funnel, samples
+from pipelines.reporting.facts import TextFacts, TextGroup, TokenFacts, octaves
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger, merge
 from pipelines.spine.manifest import Shard, dump, write_manifest

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.document_rules import DOCUMENT_RULES
-from pipelines.line_rules import LINE_RULES
-from pipelines.readings import RuleParams
-from pipelines.repetition import Repetition
-from pipelines.rules import Finding, Verdict, apply_rules, check_params, explain
+from pipelines.cleaning.document_rules import DOCUMENT_RULES
+from pipelines.cleaning.line_rules import LINE_RULES
+from pipelines.cleaning.readings import RuleParams
+from pipelines.cleaning.repetition import Repetition
+from pipelines.cleaning.rules import Finding, Verdict, apply_rules, check_params, explain
+from pipelines.cleaning.text_table import TextTable
 from pipelines.spine.errors import CorpusmillError
-from pipelines.text_table import TextTable
 
 PARAMS = RuleParams(
     skip=("c4.unpunctuated_line", "c4.curly_brackets"),

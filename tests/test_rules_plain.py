@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_rules import PARAMS
 
-from pipelines.document_rules import BULLETS, DASHES, DOCUMENT_RULES
-from pipelines.line_rules import SENTENCE_ENDS
-from pipelines.normalize import normalize_batch
-from pipelines.readings import Documents
-from pipelines.rules import apply_rules
-from pipelines.scripts import IDEOGRAM, UNSPACED
-from pipelines.text_table import TextTable
+from pipelines.cleaning.document_rules import BULLETS, DASHES, DOCUMENT_RULES
+from pipelines.cleaning.line_rules import SENTENCE_ENDS
+from pipelines.cleaning.normalize import normalize_batch
+from pipelines.cleaning.readings import Documents
+from pipelines.cleaning.rules import apply_rules
+from pipelines.cleaning.scripts import IDEOGRAM, UNSPACED
+from pipelines.cleaning.text_table import TextTable
 
 EVERYTHING = dataclasses.replace(PARAMS, skip=(), unpunctuated_languages=("th",))
 

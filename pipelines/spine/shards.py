@@ -95,7 +95,7 @@ class _Shard:
     def _write_group(self) -> None:
         # A lone slice would not be copied, and its Arrow bytes end with padding out of the rows that follow it:
         # with an empty batch beside it there are always two chunks to combine.
-        empty = pa.RecordBatch.from_arrays([pa.array([], field.type) for field in self.schema], schema=self.schema)
+        empty = pa.RecordBatch.from_pylist([], schema=self.schema)
         table = pa.Table.from_batches([*self._pending, empty], self.schema).combine_chunks()
         for field, column in zip(self.schema, table.columns, strict=True):
             if column.null_count and not field.nullable:

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.document_rules import DOCUMENT_RULES
-from pipelines.line_rules import LINE_RULES
-from pipelines.normalize import tidy_lines
-from pipelines.readings import Documents, Reading, RuleParams
-from pipelines.repetition import COVERED_SIZES, TOP_SIZES
+from pipelines.cleaning.document_rules import DOCUMENT_RULES
+from pipelines.cleaning.line_rules import LINE_RULES
+from pipelines.cleaning.normalize import tidy_lines
+from pipelines.cleaning.readings import Documents, Reading, RuleParams
+from pipelines.cleaning.repetition import COVERED_SIZES, TOP_SIZES
+from pipelines.cleaning.text_table import I64, TextTable
 from pipelines.spine.errors import CorpusmillError
-from pipelines.text_table import I64, TextTable
 
 #: Characters that are looked at together, 4 to 18 MB of arrays: for Chinese 2^17 is a third faster than 2^20, for English
 #: they are alike, and 2^15 halves the speed.
@@ -46,7 +46,7 @@ def apply_rules(texts: Sequence[str], languages: Sequence[str], params: RulePara
     """The verdict on each text, in order; it does not depend on the other texts.
 
     Args:
-        texts: normalised texts (`pipelines.normalize`).
+        texts: normalised texts (`pipelines.cleaning.normalize`).
         languages: the language code of each, as in ``params.stop_words``.
         params: limits.
     Raises:

@@ -1,6 +1,6 @@
 """Lines that a text loses: each rule looks at all lines of a batch and names those to remove.
 
-Removing lines comes first; `pipelines.document_rules` judge what is left. Adding a rule = one function, one entry in
+Removing lines comes first; `document_rules` judge what is left. Adding a rule = one function, one entry in
 `LINE_RULES`, one test. The docstring of a rule ends the sentence "a line is removed that ...".
 
 Source: C4: Raffel et al. 2020, "Exploring the Limits of Transfer Learning", section 2.2, arXiv 1910.10683.
@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pipelines.readings import RuleParams
-from pipelines.text_table import Bools, TextTable
+from pipelines.cleaning.readings import RuleParams
+from pipelines.cleaning.text_table import Bools, TextTable
 
 LineRule = Callable[[TextTable, RuleParams], Bools]
 

@@ -1,12 +1,12 @@
-"""What the rules of `pipelines.rules` are given and what they give back: limits and texts in, one number a text out."""
+"""What the rules are given and what they give back: limits and texts in, one number a text out."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.repetition import Repetition
-from pipelines.text_table import I64, Bools, TextTable
+from pipelines.cleaning.repetition import Repetition
+from pipelines.cleaning.text_table import I64, Bools, TextTable
 
 
 @dataclass(frozen=True)

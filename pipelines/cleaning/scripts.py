@@ -61,6 +61,6 @@ def character_tables() -> CharacterTables:
     kinds[IDEOGRAPHIC_PLANES] = IDEOGRAM
     kinds[[code for code in range(0x3001) if chr(code).isspace()]] = SPACE
     kinds[0x0F0B:0x0F0D] = SPACE  # Tibetan puts a tsheg between syllables and no space between words
-    # No text has a NUL (`pipelines.normalize`): it stands between the texts of a batch.
+    # No text has a NUL (`pipelines.cleaning.normalize`): it stands between the texts of a batch.
     kinds[0] = SPACE
     return CharacterTables(kinds, is_letter, np.append(kinds[:128], np.full(128, OTHER, np.uint8)))

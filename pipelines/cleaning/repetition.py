@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.hashing import HASH_FACTOR, U64, SpanHashes, mix64
-from pipelines.scripts import LETTER
-from pipelines.text_table import I64, Bools, TextTable, ends_of
+from pipelines.cleaning.hashing import HASH_FACTOR, U64, SpanHashes, mix64
+from pipelines.cleaning.scripts import LETTER
+from pipelines.cleaning.text_table import I64, Bools, TextTable, ends_of
 
 #: Words a run: the most frequent one's share is looked at; all repeated ones' share is looked at.
 TOP_SIZES = (2, 3, 4)

@@ -1,6 +1,6 @@
 """Texts that are dropped: each rule reads one number from every text of a batch and compares it with a limit.
 
-Every comparison is of whole numbers. Words, lines and units are those of `pipelines.text_table`: in scripts without
+Every comparison is of whole numbers. Words, lines and units are those of `pipelines.cleaning.text_table`: in scripts without
 spaces a letter is a word. Adding a rule = one function, one entry in `DOCUMENT_RULES`, one test. The docstring of a
 rule ends the sentence "a text is dropped that has ...", with the published limit.
 
@@ -13,12 +13,12 @@ from functools import partial
 
 import numpy as np
 
-from pipelines.hashing import hash_word
-from pipelines.line_rules import ends_a_sentence
-from pipelines.readings import Documents, Reading, RuleParams
-from pipelines.repetition import COVERED_SIZES, TOP_SIZES
-from pipelines.scripts import IDEOGRAM
-from pipelines.text_table import I64, Bools, ends_of
+from pipelines.cleaning.hashing import hash_word
+from pipelines.cleaning.line_rules import ends_a_sentence
+from pipelines.cleaning.readings import Documents, Reading, RuleParams
+from pipelines.cleaning.repetition import COVERED_SIZES, TOP_SIZES
+from pipelines.cleaning.scripts import IDEOGRAM
+from pipelines.cleaning.text_table import I64, Bools, ends_of
 
 DocumentRule = Callable[[Documents, RuleParams], Reading]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines import facts, funnel, samples
-from pipelines.flow import Flow, StageFolder
-from pipelines.funnel import DOCUMENT_STAGES, SPLITS, Check, Counts
-from pipelines.samples import Evidence
+from pipelines.reporting import facts, funnel, samples
+from pipelines.reporting.flow import Flow, StageFolder
+from pipelines.reporting.funnel import DOCUMENT_STAGES, SPLITS, Check, Counts
+from pipelines.reporting.samples import Evidence
 
 
 @dataclass(frozen=True)

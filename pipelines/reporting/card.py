@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines import charts, facts, funnel, samples
-from pipelines.flow import Flow, StageFolder
-from pipelines.funnel import DOCUMENT_STAGES, SPLITS
-from pipelines.gathered import Readings, fetched_files
+from pipelines.reporting import charts, facts, funnel, samples
+from pipelines.reporting.flow import Flow, StageFolder
+from pipelines.reporting.funnel import DOCUMENT_STAGES, SPLITS
+from pipelines.reporting.gathered import Readings, fetched_files
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.schema import DUPLICATE
 from pipelines.spine.shards import read_batches

@@ -1,6 +1,6 @@
 """A batch of texts as arrays of words and lines, so that a rule is arithmetic over columns, not a loop over characters.
 
-    texts  ->  TextTable  ->  what `pipelines.rules` and `pipelines.repetition` count
+    texts  ->  TextTable  ->  what `pipelines.cleaning.rules` and `pipelines.cleaning.repetition` count
 
 A *word* is a run of characters without white space between them; punctuation belongs to the word that it touches. In a
 script without spaces (Chinese, kana, Thai, Lao, Khmer, Burmese, Yi, ...) each letter begins a word of its own, a *unit*,
@@ -23,8 +23,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.hashing import hash_words
-from pipelines.scripts import CLOSE, IDEOGRAM, OTHER, SPACE, WORD, character_tables
+from pipelines.cleaning.hashing import hash_words
+from pipelines.cleaning.scripts import CLOSE, IDEOGRAM, OTHER, SPACE, WORD, character_tables
 
 Bools = npt.NDArray[np.bool_]
 I64 = npt.NDArray[np.int64]
@@ -87,7 +87,7 @@ class TextTable:
         """The table of some texts; up to 40 times their bytes in memory, so a megabyte or so at a time.
 
         Raises:
-            UnicodeEncodeError: a text holds a lone surrogate (`pipelines.normalize` takes them out).
+            UnicodeEncodeError: a text holds a lone surrogate (`pipelines.cleaning.normalize` takes them out).
         """
         encoded = [text.encode() for text in texts]
         text_starts = ends_of(np.fromiter(map(len, encoded), np.int64, len(encoded)) + 1)

@@ -1,0 +1,1 @@
+"""Cleaning text: normalisation and published rules, as pure functions over batches; `pipelines.clean` is the stage."""
