@@ -150,7 +150,9 @@ def test_an_output_folder_with_files_of_somebody_else_is_left_alone(tmp_path: Pa
 
 
 @pytest.mark.parametrize("number", ["0", "many"])
-def test_a_number_of_workers_that_is_none_is_refused(tmp_path: Path, number: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_number_of_workers_that_is_none_is_refused(
+    tmp_path: Path, number: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_documents(tmp_path / "in" / "a.parquet", [("1", "text")])
     monkeypatch.setenv("CORPUSMILL_WORKERS", number)
     options = ["--input", tmp_path / "in", "--output", tmp_path / "out", "--cache", tmp_path / "cache"]

@@ -103,7 +103,6 @@ def test_counts_that_name_no_pattern_or_several_are_refused(tmp_path: Path) -> N
         run(tmp_path, "learn")
 
 
-
 def test_an_empty_train_split_is_refused(tmp_path: Path) -> None:
     write_counts(tmp_path / "count", [], 1)
     with pytest.raises(CorpusmillError, match="no pre-tokens to learn from"):

@@ -31,7 +31,11 @@ class Workspace:
             text=True,
         )  # fmt: skip
         for name in listed.stdout.split():
-            if name.startswith((".ci/", "tests/", "docs/", "bench/")) or name == "dvc.lock" or not (ROOT / name).exists():
+            if (
+                name.startswith((".ci/", "tests/", "docs/", "bench/"))
+                or name == "dvc.lock"
+                or not (ROOT / name).exists()
+            ):
                 continue
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +67,13 @@ class Workspace:
             "steps": 4, "rows_per_step": 4, "rows_per_micro_batch": 4, "evaluate_every": 2, "val_rows": 8,
             "checkpoint_every": 2, "warmup_steps": 1, "num_threads": 1,
         }  # fmt: skip
-        params["pretrain"]["model"] |= {"width": 32, "num_layers": 1, "num_heads": 2, "num_kv_heads": 2, "mlp_width": 64}
+        params["pretrain"]["model"] |= {
+            "width": 32,
+            "num_layers": 1,
+            "num_heads": 2,
+            "num_kv_heads": 2,
+            "mlp_width": 64,
+        }
         (self.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
     def run(self, *command: str, **environment: str) -> str:

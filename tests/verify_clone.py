@@ -48,7 +48,9 @@ def main() -> int:
     here = parser.parse_args().here
     lock = (ROOT / "dvc.lock").read_text()
     if here:
-        committed = subprocess.run(["git", "show", "HEAD:dvc.lock"], cwd=ROOT, check=True, capture_output=True, text=True)
+        committed = subprocess.run(
+            ["git", "show", "HEAD:dvc.lock"], cwd=ROOT, check=True, capture_output=True, text=True
+        )
         found = [name for name in differing_stages(committed.stdout, lock) if name in CORPUS]
     else:
         with tempfile.TemporaryDirectory(prefix="corpusmill-verify-") as folder:
