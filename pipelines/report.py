@@ -89,8 +89,8 @@ def fixed(value: float | str | None, digits: int) -> str:
 def render(context: dict[str, Any]) -> str:
     """The page; every value is escaped unless it is a drawing of `charts`."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "reporting"), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "reporting"), autoescape=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters.update(count=count, share=share, size=size, fixed=fixed)
     return environment.get_template(TEMPLATE).render(context)
