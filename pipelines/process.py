@@ -96,7 +96,6 @@ def _ours(error: BaseException) -> BaseException:
     marker = "pipelines.spine.errors.CorpusmillError: "
     text = str(error)
     if marker in text:
-        lines = text.rpartition(marker)[2].split("\n")
-        details = [line for line in lines[1:4] if line.startswith("  ")]
-        return CorpusmillError("\n".join([lines[0].partition(" [while running")[0], *details]))
+        # The text of a worker's traceback; ours ends at the first empty line.
+        return CorpusmillError(text.rpartition(marker)[2].partition("\n\n")[0].rstrip())
     return error

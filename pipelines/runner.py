@@ -5,6 +5,7 @@ By default the in-process runner, asked for by name (Beam's "DirectRunner" would
 Beam options in the runner's own terms. Options on the command line go before the file's.
 """
 
+import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,13 +25,27 @@ def runner_options(arguments: Sequence[str]) -> PipelineOptions:
     Raises:
         CorpusmillError: the runner file is missing or no mapping, or the number of workers is no number.
     """
-    options = list(arguments)
+    given = list(arguments)
     file = os.environ.get(RUNNER, "")
     if file:
-        options += _from_file(Path(file))
-    elif not any(argument.startswith("--runner") for argument in options):
-        options += _local(os.environ.get(WORKERS, "1"))
-    return PipelineOptions(options)
+        return PipelineOptions([*_from_file(Path(file)), *given])  # of two values the last one counts
+    if any(argument.startswith("--runner") for argument in given):
+        return PipelineOptions(given)
+    _refuse_unknown(given)
+    return PipelineOptions([*_local(os.environ.get(WORKERS, "1")), *given])
+
+
+def _refuse_unknown(arguments: Sequence[str]) -> None:
+    """Beam only warns of an option it does not know: a misspelt one of ours would be dropped without a word."""
+
+    def refuse(parser: argparse.ArgumentParser) -> None:
+        _, unknown = parser.parse_known_args(list(arguments))
+        if unknown:
+            raise CorpusmillError(
+                f"unknown options: {' '.join(unknown)}", hint="--help shows the stage's own; Beam's are taken too"
+            )
+
+    PipelineOptions([]).get_all_options(add_extra_args_fn=refuse)
 
 
 def _local(workers: str) -> list[str]:
@@ -49,11 +64,14 @@ def _from_file(path: Path) -> list[str]:
         raise CorpusmillError(
             "no such runner file", where=str(path), hint=f"{RUNNER} names a YAML file of Beam options, see runners/"
         ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CorpusmillError(f"not valid YAML: {' '.join(str(error).split())}", where=str(path)) from None
     if not isinstance(document, dict):
         raise CorpusmillError("not a mapping of Beam options", where=str(path), expected="runner: FlinkRunner")
     options = []
     for name, value in document.items():
         for item in value if isinstance(value, list) else [value]:
-            # Beam's switches take no value: `true` gives the bare option.
-            options.append(f"--{name}" if item is True else f"--{name}={item}")
+            # Beam's switches take no value: `true` gives the bare option, `false` and nothing leave it out.
+            if item is not False and item is not None:
+                options.append(f"--{name}" if item is True else f"--{name}={item}")
     return options

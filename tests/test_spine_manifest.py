@@ -71,8 +71,11 @@ def test_a_missing_manifest_names_the_stage_to_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", TEXT[:200], "[]", "null", '{"schema_version": 1}', TEXT.replace("rows", "raws"), '{"schema_version": 1, "shards": 3}'],
-)  # fmt: skip
+    [
+        *("", TEXT[:200], "[]", "null", TEXT.replace("rows", "raws")),
+        *('{"schema_version": 1}', '{"schema_version": 1, "shards": 3}'),
+    ],
+)
 def test_a_damaged_manifest_is_said_to_be_damaged(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
     said = message(lambda: read_manifest(tmp_path))

@@ -1,0 +1,126 @@
+"""Which runner runs a pipeline: by default the in-process one by name, else what a setting or a file says."""
+
+import re
+from pathlib import Path
+
+import pytest
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, PortableOptions, StandardOptions
+
+from pipelines.runner import runner_options
+from pipelines.spine.errors import CorpusmillError
+
+IN_PROCESS = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+
+
+@pytest.fixture(autouse=True)
+def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CORPUSMILL_WORKERS", raising=False)
+    monkeypatch.delenv("CORPUSMILL_RUNNER", raising=False)
+
+
+def runner(options: PipelineOptions) -> str:
+    return options.view_as(StandardOptions).runner
+
+
+def message(*arguments: str) -> str:
+    with pytest.raises(CorpusmillError) as caught:
+        runner_options(arguments)
+    return str(caught.value)
+
+
+def test_the_in_process_runner_is_asked_for_by_name() -> None:
+    # Beam's "DirectRunner" would first try to download another one.
+    options = runner_options([])
+    assert runner(options) == IN_PROCESS
+    assert options.view_as(DirectOptions).direct_running_mode == "in_memory"
+
+
+def test_one_setting_runs_several_local_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORPUSMILL_WORKERS", "4")
+    options = runner_options([])
+    assert runner(options) == IN_PROCESS
+    assert options.view_as(DirectOptions).direct_running_mode == "multi_processing"
+    assert options.view_as(DirectOptions).direct_num_workers == 4
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "two", "1.5", "", " 2"])
+def test_a_number_of_workers_that_is_none_is_refused(workers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORPUSMILL_WORKERS", workers)
+    assert message() == f"environment variable CORPUSMILL_WORKERS: not a number of workers\n  got: {workers!r}"
+
+
+def test_a_runner_on_the_command_line_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORPUSMILL_WORKERS", "4")
+    options = runner_options(["--runner=FlinkRunner", "--flink_master", "localhost:1"])
+    assert runner(options) == "FlinkRunner"
+    assert options.view_as(DirectOptions).direct_running_mode == "in_memory"
+    assert options.get_all_options(retain_unknown_options=True)["flink_master"] == "localhost:1"
+
+
+def test_beam_s_options_pass_through_to_the_local_runner() -> None:
+    options = runner_options(["--job_name", "mine", "--direct_num_workers=3"])
+    assert runner(options) == IN_PROCESS
+    assert options.view_as(DirectOptions).direct_num_workers == 3
+
+
+@pytest.mark.parametrize("given", [["--drop", "data/dedup"], ["--drop=data/dedup"], ["data/dedup"]])
+def test_a_misspelt_option_is_refused_and_not_dropped_without_a_word(given: list[str]) -> None:
+    said = message("--job_name", "mine", *given)
+    assert said.startswith(f"unknown options: {' '.join(given)}\n  hint: ")
+
+
+def test_a_file_names_any_other_runner_in_its_own_terms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "portable.yaml"
+    path.write_text(
+        "runner: PortableRunner\njob_endpoint: localhost:8099\nexperiments: [one, two]\n"
+        "streaming: false\nno_auth: true\njob_name:\n"
+    )
+    monkeypatch.setenv("CORPUSMILL_RUNNER", str(path))
+    monkeypatch.setenv("CORPUSMILL_WORKERS", "4")
+    options = runner_options([])
+    assert runner(options) == "PortableRunner"
+    assert options.view_as(PortableOptions).job_endpoint == "localhost:8099"
+    found = options.get_all_options()
+    assert (found["experiments"], found["streaming"], found["no_auth"]) == (["one", "two"], False, True)
+    assert found["job_name"] is None
+    assert found["direct_running_mode"] == "in_memory"
+
+
+def test_the_command_line_counts_more_than_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "runner.yaml").write_text("runner: PortableRunner\njob_name: theirs\n")
+    monkeypatch.setenv("CORPUSMILL_RUNNER", str(tmp_path / "runner.yaml"))
+    options = runner_options(["--job_name=mine"])
+    assert (runner(options), options.get_all_options()["job_name"]) == ("PortableRunner", "mine")
+
+
+def test_a_missing_runner_file_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORPUSMILL_RUNNER", str(tmp_path / "no.yaml"))
+    assert message() == (
+        f"{tmp_path}/no.yaml: no such runner file\n"
+        "  hint: CORPUSMILL_RUNNER names a YAML file of Beam options, see runners/"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not a mapping of Beam options\n  expected: runner: FlinkRunner"),
+        ("- runner", "not a mapping of Beam options\n  expected: runner: FlinkRunner"),
+        ("runner: [a", "not valid YAML: while parsing a flow sequence"),
+    ],
+)
+def test_a_runner_file_that_is_no_mapping_is_refused(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runner.yaml").write_text(text)
+    monkeypatch.setenv("CORPUSMILL_RUNNER", str(tmp_path / "runner.yaml"))
+    assert message().startswith(f"{tmp_path}/runner.yaml: {said}")
+
+
+@pytest.mark.parametrize("name", ["local.yaml", "portable.yaml"])
+def test_the_runner_files_of_the_repository_are_taken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(__file__).resolve().parents[1] / "runners" / name
+    monkeypatch.setenv("CORPUSMILL_RUNNER", str(path))
+    wanted = re.search(r"^runner: (\S+)", path.read_text(), re.MULTILINE)
+    assert wanted is not None
+    assert runner(runner_options([])) == wanted.group(1)
