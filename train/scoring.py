@@ -1,0 +1,83 @@
+"""The loss of a split: the sum of negative log-likelihoods over its text tokens, and the numbers read from it."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from train.data import IGNORED, Batch, TokenRows
+
+#: Tokens and segments [B, T] to logits [B, T, V].
+Forward = Callable[[Tensor, Tensor | None], Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """Sums over text tokens: ``nll`` in nats, the tokens that were scored, and the UTF-8 bytes that they spell."""
+
+    nll: float
+    tokens: int
+    bytes: float
+
+    @property
+    def loss(self) -> float:
+        """Nats a token."""
+        return self.nll / self.tokens
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(self.loss)
+
+    @property
+    def bits_per_byte(self) -> float:
+        return self.nll / math.log(2) / self.bytes
+
+    def __add__(self, other: "Score") -> "Score":
+        return Score(self.nll + other.nll, self.tokens + other.tokens, self.bytes + other.bytes)
+
+    def to_dict(self) -> dict[str, float]:
+        """What ``metrics.json`` holds; six digits, so that it reads well."""
+        return {
+            "loss": round(self.loss, 6),
+            "perplexity": round(self.perplexity, 4),
+            "bits_per_byte": round(self.bits_per_byte, 6),
+            "tokens": self.tokens,
+        }
+
+
+def sum_nll(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
+    """The summed loss in nats, fp32 scalar, over the targets that are not ``IGNORED``."""
+    return functional.cross_entropy(
+        logits_BTV.float().flatten(0, 1), targets_BT.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+
+
+def to_tensors(batch: Batch, device: torch.device, within_documents: bool) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Tokens, segments (None where attention goes across documents) and targets on the device."""
+    tokens, segments, targets = (
+        torch.from_numpy(array.copy()).to(device) for array in (batch.tokens, batch.segments, batch.targets)
+    )
+    return tokens, segments if within_documents else None, targets
+
+
+@torch.no_grad()
+def batch_scores(
+    forward: Forward,
+    rows: TokenRows,
+    batches: Sequence[Sequence[int]],
+    device: torch.device,
+    within_documents: bool,
+) -> Iterator[tuple[float, int]]:
+    """(nll, scored tokens) of each batch of row numbers, in order."""
+    for indices in batches:
+        tokens, segments, targets = to_tensors(rows.scoring_batch(indices), device, within_documents)
+        nll = sum_nll(forward(tokens, segments), targets)
+        yield float(nll), int((targets != IGNORED).sum())
+
+
+def cut_batches(indices: Sequence[int], size: int) -> list[Sequence[int]]:
+    """The numbers in runs of ``size``, the last one shorter."""
+    return [indices[start : start + size] for start in range(0, len(indices), size)]
