@@ -29,7 +29,7 @@ from pipelines.readers.plain import read_text
 from pipelines.readers.records import Item, Quarantined, ReadContext, Record, Skipped
 from pipelines.readers.tables import read_csv, read_hf, read_jsonl, read_parquet
 from pipelines.readers.web import read_html, read_warc
-from pipelines.sources import FetchedFile, read_fetch_manifest
+from pipelines.sources import KINDS, SOURCE_NAME, FetchedFile, is_source_name, read_fetch_manifest
 from pipelines.spine import storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
@@ -65,7 +65,6 @@ READERS: Mapping[str, Reader] = {
     "parquet": read_parquet,
     "text": read_text,
 }
-KINDS = (*READERS, "hf")
 
 
 def read_items(unit: Unit) -> Iterator[Item]:
@@ -226,8 +225,8 @@ def _quarantine_batch(refused: Sequence[Quarantined], unit: Unit) -> pa.RecordBa
 
 def _named_file(path: str, args: argparse.Namespace) -> Iterator[FetchedFile]:
     """The files that ``--kind --source --language --input`` name; a folder means the files in it."""
-    if not args.source or ":" in args.source or "/" in args.source:
-        raise CorpusmillError("--kind needs --source NAME", expected="a name without : and /", got=repr(args.source))
+    if not is_source_name(args.source):
+        raise CorpusmillError("--kind needs --source NAME", expected=SOURCE_NAME, got=repr(args.source))
     given = {
         "source": args.source, "kind": args.kind, "language": args.language, "licence": args.licence,
         "columns": _columns(args.column), "split": args.split,

@@ -20,7 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.locate import Finder, Found, Source, where_in_params
-from pipelines.sources import CACHE, KINDS, SCHEMA_VERSION, FetchedFile, StatCache, raw_path
+from pipelines.sources import (
+    CACHE,
+    KINDS,
+    SCHEMA_VERSION,
+    SOURCE_NAME,
+    FetchedFile,
+    StatCache,
+    is_source_name,
+    raw_path,
+)
 from pipelines.spine import faults, storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
@@ -99,7 +108,7 @@ def _check_sources(sources: Sequence[Source]) -> None:
     names = [source.name for source in sources]
     for source in sources:
         checks = [
-            ("name", bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", source.name)), "letters, digits, . _ -", source.name),
+            ("name", is_source_name(source.name), SOURCE_NAME, source.name),
             ("name", names.count(source.name) == 1, "another name for each source", f"{source.name} twice"),
             ("kind", source.kind in KINDS, ", ".join(KINDS), source.kind),
             ("sha256", bool(re.fullmatch(r"([0-9a-f]{64})?", source.sha256)), '64 hex digits, or ""', source.sha256),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
 
-from pipelines.runner import runner_options
+from pipelines.runner import local_processes, runner_options
 from pipelines.spine import lineage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.progress import Display, Heartbeat
@@ -75,7 +75,8 @@ def run_pipeline(job: Job, build: Callable[[beam.Pipeline], object]) -> dict[str
         our Beam counters by name, for display only: runners may count a retried bundle twice.
     """
     try:
-        pipeline = beam.Pipeline(options=runner_options(job.runner_args))
+        options = runner_options(job.runner_args)
+        pipeline = beam.Pipeline(runner=local_processes(options), options=options)
         build(pipeline)
         result = pipeline.run()
         result.wait_until_finish()

@@ -6,17 +6,24 @@ Beam options in the runner's own terms. Options on the command line go before th
 """
 
 import argparse
+import logging
 import os
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines.spine.errors import CorpusmillError
 
 WORKERS = "CORPUSMILL_WORKERS"
 RUNNER = "CORPUSMILL_RUNNER"
+IN_PROCESS = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+WORKER_LOG = Path("logs") / "beam-workers.log"
 
 
 def runner_options(arguments: Sequence[str]) -> PipelineOptions:
@@ -51,10 +58,27 @@ def _refuse_unknown(arguments: Sequence[str]) -> None:
 def _local(workers: str) -> list[str]:
     if not workers.isdecimal() or int(workers) < 1:
         raise CorpusmillError("not a number of workers", where=f"environment variable {WORKERS}", got=repr(workers))
-    options = ["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"]
-    if int(workers) > 1:
-        options += ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"]
-    return options
+    return [f"--runner={IN_PROCESS}", f"--direct_num_workers={workers}"]
+
+
+def local_processes(options: PipelineOptions) -> FnApiRunner | None:
+    """The runner of several local processes, where the options ask for them; None leaves the choice to Beam.
+
+    Beam's own mode for this (``direct_running_mode: multi_processing``) lets every worker write some 15 lines about
+    itself to the terminal; these write to ``logs/beam-workers.log``. What a worker raises still comes back.
+    """
+    direct = options.view_as(DirectOptions)
+    if options.view_as(StandardOptions).runner != IN_PROCESS or direct.direct_num_workers == 1:
+        return None
+    if direct.direct_running_mode not in (None, "in_memory"):
+        return None
+    for name in ("portability.local_job_service", "portability.fn_api_runner.fn_runner"):
+        logging.getLogger(f"apache_beam.runners.{name}").setLevel(logging.ERROR)
+    WORKER_LOG.parent.mkdir(parents=True, exist_ok=True)
+    log = shlex.quote(str(WORKER_LOG.resolve()))
+    # exec: the worker takes the shell's place, so that ending it ends the worker.
+    command = f"exec {shlex.quote(sys.executable)} -m apache_beam.runners.worker.sdk_worker_main 2>>{log}"
+    return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
 
 
 def _from_file(path: Path) -> list[str]:

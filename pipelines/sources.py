@@ -9,6 +9,7 @@ The cache is undeclared and may be deleted: `fetch` makes it again.
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,19 @@ KINDS = ("mediawiki", "warc", "html", "jsonl", "csv", "parquet", "text", "hf")
 CACHE = ".cache"
 #: A file changed this shortly before it was hashed may change again within the same tick of the disk's clock.
 RACY_NS = 50_000_000
+
+
+#: What a source may be called. Its name begins every doc_id and stands in shard names behind the split.
+SOURCE_NAME = "letters, digits, . _ -, and not train, val or test first"
+
+
+def is_source_name(name: str) -> bool:
+    """Whether a source may be called so.
+
+    >>> is_source_name("enwiki-2016"), is_source_name("train-a"), is_source_name("a/b")
+    (True, False, False)
+    """
+    return bool(re.fullmatch(r"(?!(train|val|test)(-|$))[A-Za-z0-9][A-Za-z0-9._-]*", name))
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, PortableOptions, StandardOptions
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
-from pipelines.runner import runner_options
+from pipelines.runner import local_processes, runner_options
 from pipelines.spine.errors import CorpusmillError
 
 IN_PROCESS = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -33,13 +34,16 @@ def test_the_in_process_runner_is_asked_for_by_name() -> None:
     options = runner_options([])
     assert runner(options) == IN_PROCESS
     assert options.view_as(DirectOptions).direct_running_mode == "in_memory"
+    assert local_processes(options) is None
 
 
 def test_one_setting_runs_several_local_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORPUSMILL_WORKERS", "4")
     options = runner_options([])
     assert runner(options) == IN_PROCESS
-    assert options.view_as(DirectOptions).direct_running_mode == "multi_processing"
+    processes = local_processes(options)
+    assert processes is not None
+    assert isinstance(processes._default_environment, SubprocessSDKEnvironment)
     assert options.view_as(DirectOptions).direct_num_workers == 4
 
 

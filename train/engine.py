@@ -37,8 +37,9 @@ def start_engine(model: nn.Module, params: PretrainParams, world: World) -> Any:
     import deepspeed  # only now: it picks its accelerator on import
 
     deepspeed.utils.logger.setLevel(logging.ERROR)
-    # Its shared-memory collectives would be compiled now: a minute, and a lock that a killed build leaves behind.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    # No op of its own, so that nothing is compiled on first use: its shared-memory collectives take a minute, and a
+    # killed build leaves a lock that the next run waits for.
+    deepspeed.ops.__compatible_ops__ = {}
     engine, *_ = deepspeed.initialize(
         model=model, optimizer=build_optimizer(model, params), config=deepspeed_config(params, world.size)
     )

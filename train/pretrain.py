@@ -41,7 +41,7 @@ from train.recipe import PretrainParams
 from train.saved import ModelConfig, write_model
 from train.scoring import Score, batch_scores, cut_batches
 from train.watch import Silence, Watch
-from train.world import World, join_world, launch, share, sum_over, wanted_processes
+from train.world import World, join_world, launch, leave, share, sum_over, wanted_processes
 
 STAGE = Stage("train.pretrain", PretrainParams, ("python", "torch", "deepspeed"))
 
@@ -82,13 +82,11 @@ def main(argv: list[str]) -> None:
     if processes := wanted_processes():
         return launch(STAGE.module, argv, processes)
     world = join_world()
-    try:
-        if world.leads:
-            _lead(argv, world)
-        elif (task := share(None)) is not None:
-            train(task, world)
-    finally:
-        dist.destroy_process_group()
+    if world.leads:
+        _lead(argv, world)
+    elif (task := share(None)) is not None:
+        train(task, world)
+    leave(world)
 
 
 def train(task: Task, world: World) -> tuple[dict[str, Tensor], Progress, Score]:

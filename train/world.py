@@ -6,6 +6,7 @@ with the same command. How many there are is no parameter: it changes speed, and
 
 import dataclasses
 import datetime
+import logging
 import os
 import signal
 import sys
@@ -63,6 +64,7 @@ def launch(module: str, argv: Sequence[str], processes: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the worker says what is wrong
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # until each worker reads `num_threads`
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0",
@@ -95,6 +97,17 @@ def join_world() -> World:
     if cuda:
         torch.cuda.set_device(local)
     return World(dist.get_rank(), dist.get_world_size(), torch.device(f"cuda:{local}" if cuda else "cpu"))
+
+
+def leave(world: World) -> None:
+    """Leaves the world when all is done; one of several processes ends here.
+
+    At once, because the interpreter's own end aborts now and then on the communication's threads.
+    """
+    if world.size > 1:
+        sys.stderr.flush()
+        os._exit(0)
+    dist.destroy_process_group()
 
 
 def share(value: Any) -> Any:

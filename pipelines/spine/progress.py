@@ -7,6 +7,7 @@ standard error and never into a declared output.
 import contextlib
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -82,6 +83,8 @@ class Display:
             sys.stderr.write("\r\x1b[K")
         if failure[0] is None:
             print(self.line(done=True), file=sys.stderr, flush=True)
+        if self.heartbeat.folder:
+            shutil.rmtree(self.heartbeat.folder, ignore_errors=True)
 
     def line(self, done: bool = False) -> str:
         """``clean  3/8 units  12,345 documents  8.1 MB/s  0:12 left``."""

@@ -191,8 +191,8 @@ def opened(
         CorpusmillError: wrong parameters or versions, a folder that is not a stage's, or one in use.
     """
     job = _parse(stage, argv, add_options)
-    lock = hashlib.sha256(str(job.output.resolve()).encode()).hexdigest()[:16]
-    with storage.exclusive(job.cache_root / "locks" / lock, str(job.output)):
+    # Beside the output, not in the cache: two runs with different caches may name the same folder.
+    with storage.exclusive(job.output.with_name(f".{job.output.name}.lock"), str(job.output)):
         _refuse_inputs(job)
         _refuse_foreign(job.output)
         yield job
