@@ -37,7 +37,7 @@ repro: $(STAMP) ## the whole flow, from raw dump to report; rebuilds only what c
 	@echo "next      source $(VENV)/bin/activate; python -m train.generate --prompt 'The city of'"
 
 test: $(STAMP) lint check ## lint, format, types and tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 	@echo "everything passed; next: make repro"
 
 lint: $(STAMP)

@@ -129,6 +129,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def workspace(built: Workspace) -> Iterator[Workspace]:
     """The built workspace; put back as it was afterwards."""
     yield built
+    built.run("git", "clean", "--quiet", "-fd")
     built.run("git", "checkout", "--quiet", "--", ".")
     built.run("dvc", "checkout", "--force", "--quiet")
 

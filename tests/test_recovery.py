@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,8 +50,8 @@ def command(stage: str, folder: Path, before: Path, params: Path) -> list[str]:
     return [sys.executable, "-m", module, *given, *where, *options.get(stage, [])]
 
 
-def run(arguments: list[str], kill_at: str = "") -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "CORPUSMILL_WORKERS": "1", "CORPUSMILL_RUNNER": ""}
+def run(arguments: list[str], kill_at: str = "", workers: int = 1) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "CORPUSMILL_WORKERS": str(workers), "CORPUSMILL_RUNNER": ""}
     if kill_at:
         environment["CORPUSMILL_KILL_AT"] = kill_at
     return subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
@@ -90,6 +91,18 @@ def test_a_stage_killed_at_every_point_in_turn_ends_with_the_same_bytes(
     again = run(arguments)
     assert again.returncode == 0, again.stderr[-2000:]
     assert digests(tmp_path / stage) == digests(undisturbed / stage)
+
+
+def test_the_flow_gives_the_same_bytes_for_four_workers_and_renamed_and_reordered_files(
+    undisturbed: Path, params: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "raw").mkdir()
+    for part in range(1, NUM_UNITS + 1):  # the first becomes the last
+        shutil.copyfile(undisturbed / "raw" / f"{part}.jsonl", tmp_path / "raw" / f"{chr(ord('z') - part)}.jsonl")
+    for stage in STAGES:
+        done = run(command(stage, tmp_path, tmp_path, params), workers=4)
+        assert done.returncode == 0, f"{stage}: {done.stderr[-2000:]}"
+        assert digests(tmp_path / stage) == digests(undisturbed / stage), stage
 
 
 def reused(stderr: str) -> int:
