@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,14 +35,18 @@ class StepResult:
 def start_engine(model: nn.Module, params: PretrainParams, world: World) -> Any:
     """DeepSpeed's engine; it moves the model to the device and to the precision."""
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")  # of DeepSpeed's own calls
     import deepspeed  # only now: it picks its accelerator on import
 
     deepspeed.utils.logger.setLevel(logging.ERROR)
     # No op of its own, so that nothing is compiled on first use: its shared-memory collectives take a minute, and a
     # killed build leaves a lock that the next run waits for.
     deepspeed.ops.__compatible_ops__ = {}
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
     engine, *_ = deepspeed.initialize(
-        model=model, optimizer=build_optimizer(model, params), config=deepspeed_config(params, world.size)
+        model=model,
+        optimizer=build_optimizer(model, params),
+        config=deepspeed_config(params, world.size, num_parameters),
     )
     return engine
 

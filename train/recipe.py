@@ -114,15 +114,22 @@ class PretrainParams:
         return left if self.schedule == "linear" else 0.5 - 0.5 * math.cos(math.pi * left)
 
 
-def deepspeed_config(params: PretrainParams, world_size: int) -> dict[str, Any]:
+def deepspeed_config(params: PretrainParams, world_size: int, num_parameters: int) -> dict[str, Any]:
     """DeepSpeed's dictionary; the optimizer is ours and comes beside it."""
+    # Its buckets of 500 million numbers are allocated anew each step: 2 GB, seconds, for a model of any size.
+    bucket = min(num_parameters, 500_000_000)
     return {
         "train_batch_size": params.rows_per_step,
         "train_micro_batch_size_per_gpu": params.rows_per_micro_batch,
         "gradient_accumulation_steps": params.micro_batches(world_size),
         "gradient_clipping": params.gradient_clipping,  # left out, DeepSpeed would clip at 1.0
         "bf16": {"enabled": params.precision == "bf16"},
-        "zero_optimization": {"stage": params.zero_stage, "overlap_comm": False},
+        "zero_optimization": {
+            "stage": params.zero_stage,
+            "overlap_comm": False,
+            "reduce_bucket_size": bucket,
+            "allgather_bucket_size": bucket,
+        },
         "steps_per_print": None,
         "wall_clock_breakdown": False,
     }

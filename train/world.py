@@ -131,7 +131,8 @@ def _end_with_launcher() -> None:
 
     At once and without unwinding: it may be waiting inside a collective, and training survives any kill.
     """
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)  # the launcher has the last word
     parent = os.getppid()
 
     def watch() -> None:

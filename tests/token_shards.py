@@ -1,0 +1,99 @@
+"""Small token shards and small models that the tests of ``train/`` write."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+from corpora import words
+
+from pipelines.pack import pack_documents
+from pipelines.packing import token_shard_schema
+from pipelines.spine.manifest import write_manifest
+from pipelines.spine.schema import DOCUMENT
+from pipelines.spine.shards import ArrowShard
+from tokenizer.encoding import Encoder, tokenizer_json
+from train.model import Decoder, init_weights
+from train.saved import ModelConfig, write_model
+from train.shape import ModelParams
+
+KEY = "0123456789ab"
+SHAPE = {
+    "width": 16, "num_layers": 2, "num_heads": 4, "num_kv_heads": 2, "mlp_width": 24, "rope_theta": 10000.0,
+    "norm_epsilon": 1e-5, "qk_norm": False, "tie_embeddings": True,
+}  # fmt: skip
+PRETRAIN = {
+    "seed": 3, "num_threads": 1, "steps": 8, "rows_per_step": 4, "rows_per_micro_batch": 2, "attention": "document",
+    "precision": "fp32", "zero_stage": 0, "optimizer": "muon", "learning_rate": 0.02, "embedding_learning_rate": 0.01,
+    "beta1": 0.9, "beta2": 0.95, "weight_decay": 0.1, "gradient_clipping": 1.0, "schedule": "linear",
+    "warmup_steps": 2, "evaluate_every": 3, "val_rows": 0, "checkpoint_every": 3, "model": SHAPE,
+}  # fmt: skip
+#: English, Chinese and Japanese by turns; lengths from one piece to several.
+TEXTS = [
+    (f"{index:03}", f"{' '.join(words(index, 2 + 5 * index % 17))} {'日本語の文章。中文也一样'[: index % 12]}")
+    for index in range(40)
+]
+
+
+def write_tokenizer(path: Path) -> Path:
+    """A tokenizer of single bytes: id 0 starts a document, 257 ids in all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(tokenizer_json([], ["<|endoftext|>"], "gpt2"), encoding="utf-8")
+    return path
+
+
+def write_pack(folder: Path, tokenizer: Path, seq_len: int = 16, texts: Sequence[tuple[str, str]] = TEXTS) -> Path:
+    """Token shards of one source: every fifth document is val, the one after it test, the others train."""
+    shards = []
+    for split, chosen in (
+        ("train", [t for i, t in enumerate(texts) if i % 5 > 1]), ("val", texts[::5]), ("test", texts[1::5]),
+    ):  # fmt: skip
+        columns = {name: [""] * len(chosen) for name in DOCUMENT.names}
+        columns |= {"doc_id": [f"s:{key}" for key, _ in chosen], "text": [text for _, text in chosen]}
+        table, _ = pack_documents(pa.table(columns, DOCUMENT), Encoder(tokenizer), seq_len, split, "s")
+        shards.append(write_shard(folder / f"{split}-s-{KEY}.arrow", table))
+    write_manifest(folder, shards)
+    return folder
+
+
+def write_rows(folder: Path, split: str, rows: Sequence[Mapping[str, list]], **facts: str | int) -> Path:
+    """A folder of one shard with exactly these rows (``tokens``, ``segment_lengths``, ``doc_offsets``, ``doc_ids``)."""
+    metadata: dict[str, str | int] = {
+        "tokenizer_sha256": "t" * 64, "document_start_id": 0, "split": split, "source": "s", "text_bytes": 9, **facts,
+    }  # fmt: skip
+    schema = token_shard_schema(len(rows[0]["tokens"]) - 1, 100, metadata)
+    table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    write_manifest(folder, [write_shard(folder / f"{split}-s-{KEY}.arrow", table)])
+    return folder
+
+
+def write_shard(path: Path, table: pa.Table):
+    """One Arrow shard; returns its manifest entry."""
+    with ArrowShard(path, table.schema) as shard:
+        for batch in table.to_batches():
+            shard.write(batch)
+    return shard.published()
+
+
+def small_model(vocab_size: int = 257, seed: int = 1, **shape: object) -> Decoder:
+    """A model whose every tensor is at work: what starts at zero gets small numbers too."""
+    model = Decoder(ModelParams(**{**SHAPE, **shape}), vocab_size)  # type: ignore[arg-type]
+    init_weights(model, seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
+    return model.eval()
+
+
+def write_trained(
+    folder: Path, model: Decoder, tokenizer: Path, seq_len: int = 16, attention: str = "document"
+) -> Path:
+    """The folder that ``train.pretrain`` would publish for this model."""
+    vocab_size = model.lm_head.out_features
+    config = ModelConfig(model.params, vocab_size, seq_len, 0, Encoder(tokenizer).sha256, attention)
+    shards = write_model(folder, config, model.state_dict(), tokenizer)
+    (folder / "lineage.json").write_text('{"parents": [{"stage": "pack", "manifest_sha256": "abc"}]}')
+    (folder / "metrics.json").write_text('{"parameters": 1, "tokens": 2, "val": {"bits_per_byte": 3.0}}')
+    write_manifest(folder, shards)
+    return folder
