@@ -4,8 +4,9 @@
 
 in = kept + dropped.exact + dropped.jaccard + quarantined.repeated_id
 
-Text never crosses a shuffle: keys and references do (see ``references``). No document is dropped for one that is
-itself dropped, and no verified pair has both members kept.
+Text never crosses a shuffle: keys and references do (see ``references``). No copy is dropped for a document
+that is itself dropped, and no verified pair has both members kept. Of documents with one id the first stays, the others
+go to the quarantine whole, whatever they hold.
 
 Run by ``dvc repro dedup``, or alone:
 ``python -m pipelines.dedup --input data/clean --output data/dedup --ledger data/dedup/ledger.json``
@@ -44,7 +45,7 @@ from pipelines.spine.units import Unit, UnitCache, plan_documents
 class FindDuplicates(beam.PTransform):
     """(unit number, unit) -> the number, once the unit's drop list lies in the cache.
 
-    Shuffles, a document: 40 bytes for its id, 40 for its content, 20 a band; a candidate pair: 16 bytes; a drop: 25.
+    Shuffles, a document: 40 bytes for its id, 40 for its content, 28 a band; a candidate pair: 16 bytes; a drop: 25.
     One process gathers the verified pairs (24 bytes each, at most ``max_verified_pairs``); apart from them the
     largest partition of keys (all keys / ``num_partitions``) must fit in one worker's memory.
     """
@@ -135,7 +136,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _plan(job: Job, units: Sequence[Unit]) -> Plan:
-    signed = job.unit_cache(".signed")
+    signed = job.unit_cache(".signed", job.params.signing)  # a limit or a threshold signs nothing anew
     # Decisions depend on all units together: their cache is keyed by the whole plan.
     whole = hashlib.sha256("".join(unit.fingerprint(signed.recipe) for unit in units).encode()).hexdigest()
     decided = job.unit_cache(f".decided-{whole}")

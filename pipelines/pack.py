@@ -22,7 +22,7 @@ from pipelines.process import run_units
 from pipelines.spine import storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
-from pipelines.spine.schema import as_documents
+from pipelines.spine.schema import DOCUMENT, as_documents
 from pipelines.spine.shards import read_batches
 from pipelines.spine.stage import Stage, opened
 from pipelines.spine.units import Unit, UnitInput, plan_documents
@@ -87,7 +87,9 @@ class PackUnit:
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """One step: packing looks at all documents of the unit together."""
         path = unit.inputs[0].path
-        documents = pa.Table.from_batches([as_documents(batch, path) for batch in read_batches(path)])
+        documents = pa.Table.from_batches([as_documents(batch, path) for batch in read_batches(path)], DOCUMENT)
+        if not documents.num_rows:
+            return
         split = unit.name.partition("-")[0]
         table, counts = pack_documents(documents, self._loaded(), self.seq_len, split, unit.source)
         apart = {"context": counts["context"], "padding": counts["padding"], f"rows.{split}": table.num_rows}

@@ -35,6 +35,7 @@ def runner_options(arguments: Sequence[str]) -> PipelineOptions:
     given = list(arguments)
     file = os.environ.get(RUNNER, "")
     if file:
+        _refuse_unknown(given)
         return PipelineOptions([*_from_file(Path(file)), *given])  # of two values the last one counts
     if any(argument.startswith("--runner") for argument in given):
         return PipelineOptions(given)

@@ -88,7 +88,12 @@ class ShardUnit:
         if not table.num_rows:
             return
         doc_ids = table["doc_id"].to_pylist()
-        dropped = rows_to_drop(doc_ids, _read_drops(unit))
+        drops = _read_drops(unit)
+        dropped = rows_to_drop(doc_ids, drops)
+        if len(dropped) != sum(map(len, drops.values())):
+            raise CorpusmillError(
+                "the drop list names documents that are not here", where=unit.name, hint="run dedup on the same --input"
+            )
         kept = [row for row in range(len(doc_ids)) if row not in dropped]
         kept.sort(key=doc_ids.__getitem__)
         texts = table["text"]
@@ -108,7 +113,14 @@ def main(argv: Sequence[str]) -> None:
         if job.args.drops:
             job.also_read.append(job.args.drops)
             drops = manifest_inputs(job.args.drops)
-        run_units(job, pair_units(plan_documents(job.inputs), drops), ShardUnit(job.params))
+        units = plan_documents(job.inputs)
+        strays = sorted(set(drops) - {unit.name for unit in units})
+        if strays:
+            raise CorpusmillError(
+                "drop lists of units that are not here", where=str(job.args.drops), got=", ".join(strays[:3]),
+                hint="run dedup on the same --input",
+            )  # fmt: skip
+        run_units(job, pair_units(units, drops), ShardUnit(job.params))
 
 
 def _read_drops(unit: Unit) -> dict[str, list[str]]:

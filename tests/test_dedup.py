@@ -116,8 +116,9 @@ def test_a_repeated_id_goes_to_the_quarantine_with_its_text(tmp_path: Path) -> N
     output = run(tmp_path, "out")
     (row,) = read_rows(output)
     assert (row["doc_id"], row["kept_id"], row["measure"]) == ("s:1", "s:1", "repeated_id")
+    # The unit whose name, made of its content, sorts first keeps the id.
     (bad,) = read_rows(output / "quarantined")
-    assert (bad["reason"], bad["raw"]) == ("repeated_id", b"the second text")
+    assert (bad["reason"], bad["raw"]) == ("repeated_id", b"the first text, which is longer")
     assert json.loads((output / "ledger.json").read_text())["reasons"] == {"quarantined.repeated_id": 1}
 
 

@@ -26,15 +26,17 @@ def by_ref(drops: np.ndarray) -> np.ndarray:
 def repeated_keys(records: np.ndarray, measure: int) -> np.ndarray:
     """DROP records for all but the best-ranked holder of each 128-bit key.
 
-    Rank: more characters first, then the smaller order key, then the smaller reference. Sorted by reference.
+    Rank: more characters first, then the smaller order key, then the smaller reference. Of a repeated id the first
+    reference stays: a drop list names ids, and `shard` takes its last rows. Sorted by reference.
 
     Args:
         records: KEYED, in any order.
         measure: index into MEASURES.
     """
-    order = np.lexsort(
-        (records["ref"], records["order"], ~records["chars"], records["key2"], records["key"])
-    )  # the last key sorts first
+    rank: tuple[np.ndarray, ...] = (records["ref"],)
+    if MEASURES[measure] != "repeated_id":
+        rank = (records["ref"], records["order"], ~records["chars"])
+    order = np.lexsort((*rank, records["key2"], records["key"]))  # the last key sorts first
     records = records[order]
     first = np.ones(len(records), bool)
     first[1:] = (records["key"][1:] != records["key"][:-1]) | (records["key2"][1:] != records["key2"][:-1])

@@ -19,7 +19,7 @@ ROW_MASK = (1 << UNIT_SHIFT) - 1
 #: A 128-bit key of a document with what ranks it among equals: longer first, then the smaller order key.
 KEYED = np.dtype([("key", "<u8"), ("key2", "<u8"), ("ref", "<u8"), ("chars", "<u8"), ("order", "<u8")])
 #: One band of one document's signature; the longer document is preferred where a bucket is too full for all pairs.
-BANDED = np.dtype([("key", "<u8"), ("ref", "<u8"), ("chars", "<u4")])
+BANDED = np.dtype([("key", "<u8"), ("ref", "<u8"), ("order", "<u8"), ("chars", "<u4")])
 #: A candidate pair, a < b.
 PAIR = np.dtype([("a", "<u8"), ("b", "<u8")])
 #: A pair at or above the threshold: shared shingles, and shingles of both together.

@@ -141,9 +141,11 @@ class Bands(OnPlan):
         refs, table = self._left(element)
         bands = fixed_lists_array(table["bands"])
         chars = np.minimum(table["chars"].to_numpy(), 0xFFFFFFFF)
+        order = fixed_lists_array(table["id_key"])[:, 0]
         for band in range(bands.shape[1]):
             records = np.empty(len(refs), BANDED)
-            records["key"], records["ref"], records["chars"] = bands[:, band], refs, chars
+            records["key"], records["ref"] = bands[:, band], refs
+            records["order"], records["chars"] = order, chars
             yield from by_partition(records["key"], records, self._plan.params.num_partitions)
 
 
@@ -155,7 +157,7 @@ class Propose(beam.DoFn):
         banded = unpack(element[1], BANDED)
         refs, first, documents = np.unique(banded["ref"], return_index=True, return_inverse=True)
         # propose_pairs wants the preferred document first: the one that would survive.
-        preferred = np.lexsort((refs, -banded["chars"][first].astype(np.int64)))
+        preferred = np.lexsort((refs, banded["order"][first], -banded["chars"][first].astype(np.int64)))
         rank = np.empty(len(refs), np.int64)
         rank[preferred] = np.arange(len(refs))
         ranked, capped = propose_pairs(banded["key"], rank[documents], self._params.max_bucket)

@@ -49,7 +49,9 @@ def read_csv(stream: BinaryIO, context: ReadContext) -> Iterator[Item]:
     """
     columns = columns_of(context)
     lines = split_lines(stream)
-    first = next(lines)
+    first = next(lines, None)
+    if first is None:
+        return  # a byte order mark and nothing behind it
     rows = DelimitedRows(itertools.chain([first], lines), sniff_delimiter(first.data))
     numbered = all(column.isdecimal() for column in columns.values())
     header: list[str] = []

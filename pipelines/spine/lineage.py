@@ -83,7 +83,7 @@ def check_versions(names: Iterable[str], declared: str | Path) -> dict[str, str]
             raise CorpusmillError(
                 f"another version of {name} is installed than shaped these artifacts",
                 where=str(declared), expected=expected[name], got=version,
-                hint="run `make setup` to install the pinned one, or write the new version there and rebuild",
+                hint="run `rm .venv/installed; make setup` for the pinned one, or write the new version there and rebuild",
             )  # fmt: skip
     return installed
 

@@ -79,14 +79,16 @@ class Job:
     @property
     def recipe(self) -> str:
         """Digest of all but the input that shapes a unit of this stage."""
-        parts = [
-            self.stage.name, to_jsonable(self.params), self.versions, lineage.modules_digest(self.stage.module),
-        ]  # fmt: skip
+        return self._recipe(self.params)
+
+    def _recipe(self, shaping: Any) -> str:
+        parts = [self.stage.name, to_jsonable(shaping), self.versions, lineage.modules_digest(self.stage.module)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def unit_cache(self, part: str = "") -> UnitCache:
-        """The stage's unit cache, or that of one part of it."""
-        return UnitCache(str(self.cache_root / "units" / f"{self.stage.name}{part}"), f"{self.recipe}{part}")
+    def unit_cache(self, part: str = "", shaping: Any = None) -> UnitCache:
+        """The stage's unit cache, or that of one part of it, which only the parameters ``shaping`` shape."""
+        recipe = self.recipe if shaping is None else self._recipe(shaping)
+        return UnitCache(str(self.cache_root / "units" / f"{self.stage.name}{part}"), f"{recipe}{part}")
 
     def heartbeat(self) -> Heartbeat:
         """A fresh place for this run's progress."""
@@ -192,9 +194,10 @@ def opened(
     """
     job = _parse(stage, argv, add_options)
     # Beside the output, not in the cache: two runs with different caches may name the same folder.
-    with storage.exclusive(job.output.with_name(f".{job.output.name}.lock"), str(job.output)):
+    output = job.output.resolve()
+    with storage.exclusive(output.with_name(f".{output.name}.lock"), str(job.output)):
         _refuse_inputs(job)
-        _refuse_foreign(job.output)
+        _refuse_foreign(job.output, stage.name)
         yield job
 
 
@@ -230,7 +233,7 @@ def _refuse_inputs(job: Job) -> None:
             )  # fmt: skip
 
 
-def _refuse_foreign(folder: Path) -> None:
+def _refuse_foreign(folder: Path, stage: str) -> None:
     if folder.is_file():
         raise CorpusmillError(
             "the output is a file", where=str(folder), expected="a folder", hint="give another --output"
@@ -242,3 +245,18 @@ def _refuse_foreign(folder: Path) -> None:
             "the output folder holds files that no stage wrote", where=str(folder),
             hint="give an empty or new folder: a stage owns its output folder and replaces what is in it",
         )  # fmt: skip
+    if "lineage.json" in names:
+        owner = _stage_of(folder / "lineage.json")
+        if owner not in (stage, ""):
+            raise CorpusmillError(
+                "the output folder is another stage's", where=str(folder), expected=stage, got=owner,
+                hint="give another --output",
+            )  # fmt: skip
+
+
+def _stage_of(path: Path) -> str:
+    """The stage that a lineage names, "" where it cannot be read."""
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["stage"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

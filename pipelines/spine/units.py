@@ -191,5 +191,9 @@ def _plan_foreign(path: Path) -> Unit:
                 source = re.sub(r"[^\w.-]+", "_", str(next(file.iter_batches(1, columns=["source"])).column(0)[0]))
     except (OSError, ValueError) as error:
         raise CorpusmillError(f"not a Parquet file: {error}", where=str(path), hint="check --input") from None
+    if source.partition("-")[0] in ("train", "val", "test"):
+        raise CorpusmillError(
+            "a source named like a split", where=str(path), got=source, hint="rename it in the source column"
+        )
     part = UnitInput(str(path.resolve()), sha256, path.stat().st_size)
     return Unit(f"{source}-{unit_key(sha256)}", source, (part,))
