@@ -74,7 +74,7 @@ def test_a_file_that_is_not_what_its_name_says_is_one_quarantine_entry(head, nam
 
 
 @pytest.mark.parametrize("context", [LINES, FILE])
-@pytest.mark.parametrize("data", [b"", gzip.compress(b""), bz2.compress(b"")])
+@pytest.mark.parametrize("data", [b"", gzip.compress(b"", mtime=0), bz2.compress(b"")])
 def test_an_empty_file_is_noticed(data, context):
     (item,) = read_text(io.BytesIO(data), context)
     assert (item.reason, item.error) == ("empty_file", "the file holds no bytes")
