@@ -110,7 +110,7 @@ def test_another_version_than_declared_is_refused(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"{declared}: another version of pyarrow is installed than shaped these artifacts\n"
         f"  expected: 1.2.3\n  got: {installed_version('pyarrow')}\n"
-        "  hint: run `make setup` to install the pinned one, or write the new version there and rebuild"
+        "  hint: run `rm .venv/installed; make setup` for the pinned one, or write the new version there and rebuild"
     )
 
 
