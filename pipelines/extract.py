@@ -9,32 +9,34 @@ Run by ``dvc repro extract``, or alone, on any files:
 ``python -m pipelines.extract --kind mediawiki --source enwiki --language en --input dump.xml.bz2 --output documents``
 """
 
-import argparse
 import hashlib
 import itertools
 import json
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 import pyarrow as pa
 
+from pipelines.divide import plan_files
+from pipelines.named_files import add_options, named_files
 from pipelines.process import run_units
-from pipelines.readers.compression import open_decompressed
 from pipelines.readers.mediawiki import read_mediawiki
+from pipelines.readers.page import HtmlSettings
+from pipelines.readers.parts import PartSizes, open_part
 from pipelines.readers.plain import read_text
 from pipelines.readers.records import Item, Quarantined, ReadContext, Record, Skipped
 from pipelines.readers.tables import read_csv, read_hf, read_jsonl, read_parquet
 from pipelines.readers.web import read_html, read_warc
-from pipelines.sources import KINDS, SOURCE_NAME, FetchedFile, is_source_name, read_fetch_manifest
-from pipelines.spine import storage
+from pipelines.readers.wikitext import WikitextSettings
+from pipelines.sources import read_fetch_manifest
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
-from pipelines.spine.schema import DOCUMENT, QUARANTINED
+from pipelines.spine.schema import DOCUMENT, QUARANTINED, SKIPPED
 from pipelines.spine.stage import Stage, opened
 from pipelines.spine.units import Unit, UnitInput, unit_key
 from pipelines.spine.work import Outcome
@@ -43,21 +45,9 @@ RECORDS_PER_STEP = 256  # bounds memory; bytes do not depend on it
 
 Reader = Callable[[BinaryIO, ReadContext], Iterator[Item]]
 
-
-@dataclass(frozen=True)
-class ExtractParams:
-    """``params.yaml: extract``."""
-
-    max_quarantined_percent: int
-
-
-def _read_mediawiki(stream: BinaryIO, context: ReadContext) -> Iterator[Item]:
-    return read_mediawiki(stream, context.language)
-
-
 #: kind -> reader. `hf` is not here: it reads a dataset by name, not a stream of bytes.
 READERS: Mapping[str, Reader] = {
-    "mediawiki": _read_mediawiki,
+    "mediawiki": read_mediawiki,
     "warc": read_warc,
     "html": read_html,
     "jsonl": read_jsonl,
@@ -67,20 +57,71 @@ READERS: Mapping[str, Reader] = {
 }
 
 
-def read_items(unit: Unit) -> Iterator[Item]:
-    """Every record of the unit's file, in file order; the reader is chosen by the unit's kind."""
-    context = ReadContext(
-        file_key=unit_key(unit.inputs[0].sha256),
-        columns=json.loads(unit.setting("columns") or "{}"),
-        language=unit.setting("language"),
-        split=unit.setting("split") or "line",
-    )
-    kind = unit.setting("kind")
+@dataclass(frozen=True)
+class ExtractParams:
+    """``params.yaml: extract``."""
+
+    max_quarantined_percent: int
+    max_units_per_file: int
+    min_unit_mb: int
+    wikitext: WikitextSettings
+    html: HtmlSettings
+
+    @property
+    def sizes(self) -> PartSizes:
+        """How large files are cut."""
+        return PartSizes(self.max_units_per_file, self.min_unit_mb << 20)
+
+
+@dataclass(frozen=True)
+class ExtractUnit:
+    """Work: raw files, or a part of one -> their documents."""
+
+    stage: ClassVar[str] = "extract"
+    counts: ClassVar[str] = "documents"
+    extension: ClassVar[str] = ".parquet"
+    wikitext: WikitextSettings
+    html: HtmlSettings
+
+    def outcomes(self, unit: Unit) -> Iterator[Outcome]:
+        """Reads the unit a few hundred records at a time."""
+        seen: set[bytes] = set()
+        items = self.read_items(unit)
+        while group := list(itertools.islice(items, RECORDS_PER_STEP)):
+            yield sort_out(group, unit, seen)
+
+    def read_items(self, unit: Unit) -> Iterator[Item]:
+        """Every record of the unit's files, in file order; the reader is chosen by the unit's kind."""
+        for one in unit.inputs:
+            context = ReadContext(
+                file_key=unit_key(one.sha256),
+                language=unit.setting("language"),
+                wikitext=self.wikitext,
+                html=self.html,
+                columns=json.loads(unit.setting("columns") or "{}"),
+                options=json.loads(unit.setting("options") or "{}"),
+                part=one.part,
+            )
+            items = _read_file(one, unit.setting("kind"), context)
+            yield from items if len(unit.inputs) == 1 else _told_apart(items, context.file_key)
+
+
+def _read_file(one: UnitInput, kind: str, context: ReadContext) -> Iterator[Item]:
     if kind == "hf":
-        yield from read_hf(unit.inputs[0].path, context)
+        yield from read_hf(one.path, context)
         return
-    with open(unit.inputs[0].path, "rb") as raw, open_decompressed(raw) as stream:
-        yield from READERS[kind](stream, context)
+    with open_part(one.path, kind, one.part) as opened:
+        placed = replace(context, begin=opened.begin, head_bytes=opened.head_bytes, packed=opened.packed)
+        yield from READERS[kind](opened.stream, placed)
+
+
+def _told_apart(items: Iterable[Item], file_key: str) -> Iterator[Item]:
+    """The items of one of a unit's files; a place in it is only a place together with the file's key."""
+    for item in items:
+        if isinstance(item, Record):
+            yield item
+        else:
+            yield replace(item, locator=f"file {file_key}, {item.locator}")
 
 
 def quarantine(item: Item, seen: set[bytes]) -> Quarantined | None:
@@ -95,7 +136,7 @@ def quarantine(item: Item, seen: set[bytes]) -> Quarantined | None:
     digest = hashlib.blake2b(item.key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
     if digest in seen:
         return _refused(item, "repeated_id", f"the id {item.key!r} came before in this file")
-    for name in ("key", "title", "text", "url"):
+    for name in ("key", "title", "text", "url", "date", "author", "revision", "language"):
         value = getattr(item, name)
         if "\x00" in value:
             return _refused(item, "nul_character", f"{name} holds a NUL character")
@@ -109,62 +150,31 @@ def quarantine(item: Item, seen: set[bytes]) -> Quarantined | None:
 
 def sort_out(items: Sequence[Item], unit: Unit, seen: set[bytes]) -> Outcome:
     """Documents, skips and quarantine of some records of a unit."""
-    documents, refused = [], []
-    skipped: Counter[str] = Counter()
+    documents, refused, skipped = [], [], []
+    tallies: dict[str, Counter[str]] = defaultdict(Counter)
     for item in items:
         bad = quarantine(item, seen)
         if bad is not None:
             refused.append(bad)
         elif isinstance(item, Skipped):
-            skipped[f"skipped.{item.reason}"] += 1
-        elif isinstance(item, Record) and not item.text:
-            skipped["skipped.empty"] += 1
+            skipped.append(item)
         elif isinstance(item, Record):
-            documents.append(item)
+            for name, numbers in item.counts.items():
+                tallies[name].update(numbers)
+            if item.text:
+                documents.append(item)
+            else:
+                skipped.append(Skipped("empty", f"record {item.key!r}"))
     return Outcome(
         taken=len(items),
         outputs={"": _document_batch(documents, unit)},
-        reasons=skipped,
+        skipped=_skipped_batch(skipped, unit),
         quarantined=_quarantine_batch(refused, unit),
+        tallies=tallies,
     )
 
 
-@dataclass(frozen=True)
-class ExtractUnit:
-    """Work: one raw file -> its documents."""
-
-    stage: ClassVar[str] = "extract"
-    counts: ClassVar[str] = "documents"
-    extension: ClassVar[str] = ".parquet"
-
-    def outcomes(self, unit: Unit) -> Iterator[Outcome]:
-        """Reads the file a few hundred records at a time."""
-        seen: set[bytes] = set()
-        items = read_items(unit)
-        while group := list(itertools.islice(items, RECORDS_PER_STEP)):
-            yield sort_out(group, unit, seen)
-
-
-def plan_files(files: Iterable[FetchedFile]) -> list[Unit]:
-    """A unit per distinct content and source, sorted by name: names and order of the files do not matter."""
-    units = {}
-    for file in files:
-        name = f"{file.source}-{unit_key(file.sha256)}"
-        settings = (
-            ("columns", json.dumps(dict(file.columns), sort_keys=True)),
-            ("kind", file.kind),
-            ("language", file.language),
-            ("licence", file.licence),
-            ("split", file.split),
-        )
-        # A hub dataset is named, not found: its path is the name, or a file of fetch's that holds it.
-        path = file.path if file.kind == "hf" and not Path(file.path).exists() else str(Path(file.path).resolve())
-        part = UnitInput(path, file.sha256, file.bytes)
-        units[name] = Unit(name, file.source, (part,), settings)
-    return [units[name] for name in sorted(units)]
-
-
-def judge_quarantine(limit_percent: int) -> Callable[[Ledger, Mapping[str, Ledger]], None]:
+def judge_quarantine(limit_percent: int, output: Path) -> Callable[[Ledger, Mapping[str, Ledger]], None]:
     """A check that no source has more than the limit's share of its records in quarantine."""
 
     def judge(total: Ledger, by_source: Mapping[str, Ledger]) -> None:
@@ -176,7 +186,7 @@ def judge_quarantine(limit_percent: int) -> Callable[[Ledger, Mapping[str, Ledge
                     f"{number:,} of {ledger.taken:,} records are in quarantine: {dict(sorted(refused.items()))}",
                     where=f"source {source}",
                     expected=f"at most {limit_percent} %",
-                    hint="look at data/extract/quarantined, mend the source, or raise extract.max_quarantined_percent",
+                    hint=f"look at {output}/quarantined, mend the source, or raise extract.max_quarantined_percent",
                 )
 
     return judge
@@ -184,12 +194,15 @@ def judge_quarantine(limit_percent: int) -> Callable[[Ledger, Mapping[str, Ledge
 
 def main(argv: Sequence[str]) -> None:
     """The stage's command."""
-    with opened(STAGE, argv, _add_options) as job:
+    with opened(STAGE, argv, add_options) as job:
         if job.args.kind:
-            files = [file for path in job.inputs for file in _named_file(path, job.args)]
+            files = [file for path in job.inputs for file in named_files(path, job.args)]
         else:
             files = [file for path in job.inputs for file in read_fetch_manifest(path, job.cache_root)]
-        run_units(job, plan_files(files), ExtractUnit(), judge_quarantine(job.params.max_quarantined_percent))
+        work = ExtractUnit(job.params.wikitext, job.params.html)
+        judge = judge_quarantine(job.params.max_quarantined_percent, job.output)
+        # How files are cut and how much may be refused shapes no unit's bytes: finished units stay good.
+        run_units(job, plan_files(files, job.params.sizes), work, judge, job.unit_cache(shaping=work))
 
 
 def _refused(record: Record, reason: str, error: str) -> Quarantined:
@@ -205,58 +218,39 @@ def _document_batch(records: Sequence[Record], unit: Unit) -> pa.RecordBatch:
         [record.title for record in records],
         [record.url for record in records],
         [record.date for record in records],
+        [record.author for record in records],
+        [record.revision for record in records],
         [licence] * len(records),
         [record.text for record in records],
     ]
     return pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in columns], schema=DOCUMENT)
 
 
+def _skipped_batch(skipped: Sequence[Skipped], unit: Unit) -> pa.RecordBatch:
+    columns = [
+        [unit.name] * len(skipped),
+        [_storable(item.locator) for item in skipped],
+        [item.reason for item in skipped],
+        [_storable(item.detail) for item in skipped],
+    ]
+    return pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in columns], schema=SKIPPED)
+
+
+def _storable(text: str) -> str:
+    """The text with what UTF-8 cannot hold written as ``\\udc80``."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _quarantine_batch(refused: Sequence[Quarantined], unit: Unit) -> pa.RecordBatch:
     columns = [
         [unit.name] * len(refused),
-        [item.locator.encode("utf-8", "backslashreplace").decode() for item in refused],
+        [_storable(item.locator) for item in refused],
         [item.reason for item in refused],
-        [item.error.encode("utf-8", "backslashreplace").decode() for item in refused],
+        [_storable(item.error) for item in refused],
         [item.raw for item in refused],
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, QUARANTINED, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=QUARANTINED)
-
-
-def _named_file(path: str, args: argparse.Namespace) -> Iterator[FetchedFile]:
-    """The files that ``--kind --source --language --input`` name; a folder means the files in it."""
-    if not is_source_name(args.source):
-        raise CorpusmillError("--kind needs --source NAME", expected=SOURCE_NAME, got=repr(args.source))
-    given = {
-        "source": args.source, "kind": args.kind, "language": args.language, "licence": args.licence,
-        "columns": _columns(args.column), "split": args.split,
-    }  # fmt: skip
-    if args.kind == "hf":
-        yield FetchedFile(path=path, sha256=storage.sha256_text(path), bytes=0, **given)
-        return
-    place = Path(path)
-    if not place.exists():
-        raise CorpusmillError("no such file or folder", where=path, hint="check --input")
-    for file in sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]:
-        yield FetchedFile(path=str(file), sha256=storage.sha256_file(file), bytes=file.stat().st_size, **given)
-
-
-def _columns(pairs: Sequence[str]) -> dict[str, str]:
-    for pair in pairs:
-        if "=" not in pair:
-            raise CorpusmillError("not a column mapping", where="--column", expected="text=body", got=pair)
-    return dict(pair.split("=", 1) for pair in pairs)
-
-
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--kind", choices=KINDS, help="what the input files are; without it, --input is fetch's manifest"
-    )
-    parser.add_argument("--source", default="", help="name of the source, first part of every doc_id")
-    parser.add_argument("--language", default="", help="language code of the documents")
-    parser.add_argument("--licence", default="", help="licence of the text")
-    parser.add_argument("--column", action="append", default=[], metavar="FIELD=COLUMN", help="where a field stands")
-    parser.add_argument("--split", default="line", choices=("line", "file"), help="text: what is one document")
 
 
 STAGE = Stage(

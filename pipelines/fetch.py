@@ -27,6 +27,7 @@ from pipelines.sources import (
     SOURCE_NAME,
     FetchedFile,
     StatCache,
+    check_options,
     is_source_name,
     raw_path,
 )
@@ -112,13 +113,13 @@ def _check_sources(sources: Sequence[Source]) -> None:
             ("name", names.count(source.name) == 1, "another name for each source", f"{source.name} twice"),
             ("kind", source.kind in KINDS, ", ".join(KINDS), source.kind),
             ("sha256", bool(re.fullmatch(r"([0-9a-f]{64})?", source.sha256)), '64 hex digits, or ""', source.sha256),
-            ("split", source.kind != "text" or source.split in ("line", "file"), "line or file", source.split),
         ]  # fmt: skip
         for field, right, expected, got in checks:
             if not right:
                 raise CorpusmillError(
                     f"wrong {field}", where=where_in_params(source, field), expected=expected, got=repr(got)
                 )
+        check_options(source.kind, source.options, where_in_params(source, "options"))
     if not sources:
         raise CorpusmillError("no sources", where="params.yaml: fetch.sources", hint="the README shows some")
 
@@ -141,7 +142,7 @@ def _keep(found: Found, raw: Path, places: set[str]) -> None:
 def _fetched(source: Source, found: Found) -> FetchedFile:
     return FetchedFile(
         source=source.name, sha256=found.sha256, bytes=found.bytes, kind=source.kind, language=source.language,
-        licence=source.licence, columns=source.columns, split=source.split, path=str(found.place),
+        licence=source.licence, columns=source.columns, options=source.options, path=str(found.place),
     )  # fmt: skip
 
 

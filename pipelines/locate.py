@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.sources import StatCache, raw_path
+from pipelines.sources import StatCache, folder_sha256, raw_path
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 
@@ -38,7 +38,7 @@ class Source:
     licence: str
     sha256: str
     columns: dict[str, str]
-    split: str
+    options: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,8 @@ class Finder:
         """A folder by the names and contents of its files (``datasets`` reads meaning from names), else a hub name."""
         folder = Path(source.path).expanduser()
         if folder.is_dir():
-            files = sorted(path for path in folder.rglob("*") if path.is_file())
-            lines = [f"{path.relative_to(folder).as_posix()} {self.stats.sha256(path.resolve())}\n" for path in files]
-            found = Found(
-                storage.sha256_text("".join(lines)), sum(path.stat().st_size for path in files), folder.resolve()
-            )
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            found = Found(folder_sha256(folder, self.stats.sha256), size, folder.resolve())
         else:
             if not _HUB_NAME.fullmatch(source.path):
                 raise CorpusmillError(

@@ -56,13 +56,23 @@ def check_worker(versions: dict[str, str]) -> None:
             )  # fmt: skip
 
 
-def run_units(job: Job, units: Sequence[Unit], work: Work, judge: Judge | None = None) -> None:
-    """Runs a stage that is nothing but units, and publishes its folder unless the judge refuses the counts."""
-    heartbeat = job.heartbeat()
-    transform = ProcessUnits(work, job.unit_cache(), heartbeat, job.versions)
+def run_units(
+    job: Job, units: Sequence[Unit], work: Work, judge: Judge | None = None, cache: UnitCache | None = None
+) -> None:
+    """Runs a stage that is nothing but units, and publishes its folder unless the judge refuses the counts.
+
+    Args:
+        job: the run.
+        units: the plan.
+        work: what is done with each.
+        judge: as in ``Job.publish_units``.
+        cache: of finished units; the stage's own, which all its parameters shape, when not given.
+    """
+    heartbeat, cache = job.heartbeat(), cache or job.unit_cache()
+    transform = ProcessUnits(work, cache, heartbeat, job.versions)
     with Display(job.stage.name, work.counts, units, heartbeat):
         run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform)
-    job.publish_units(units, work.counts, judge)
+    job.publish_units(units, work.counts, judge, cache)
 
 
 def run_pipeline(job: Job, build: Callable[[beam.Pipeline], object]) -> dict[str, int]:

@@ -11,7 +11,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,27 @@ from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import NAME
 
-SCHEMA_VERSION = 1
-KINDS = ("mediawiki", "warc", "html", "jsonl", "csv", "parquet", "text", "hf")
+SCHEMA_VERSION = 2
+_TEXTUAL = {"encoding": "a codec of Python's; UTF-8, or UTF-16 by its byte order mark, when not given"}
+_PACKED = {"members": "which files of a zip, tar or 7z archive to read: a pattern such as *.txt"}
+#: kind -> the options that its reader knows, with what they may be.
+OPTIONS: Mapping[str, Mapping[str, str]] = {
+    "mediawiki": _PACKED,
+    "warc": {},
+    "html": _PACKED,
+    "text": {"split": "line, file or marker", "marker": "the line between two documents"} | _TEXTUAL | _PACKED,
+    "sgml": _TEXTUAL | _PACKED,
+    "mail": {"quotes": "keep or drop what a message quotes of others"} | _TEXTUAL | _PACKED,
+    "jsonl": _TEXTUAL | _PACKED,
+    "csv": _TEXTUAL | _PACKED,
+    "parquet": {},
+    "arrow": {},
+    "hf": {},
+}
+KINDS = tuple(OPTIONS)
+#: kind -> the options that it cannot do without.
+NEEDED_OPTIONS: Mapping[str, tuple[str, ...]] = {"text": ("split",), "mail": ("quotes",)}
+_CHOICES: Mapping[str, tuple[str, ...]] = {"split": ("line", "file", "marker"), "quotes": ("keep", "drop")}
 CACHE = ".cache"
 #: A file changed this shortly before it was hashed may change again within the same tick of the disk's clock.
 RACY_NS = 50_000_000
@@ -40,6 +59,29 @@ def is_source_name(name: str) -> bool:
     return bool(re.fullmatch(r"(?!(train|val|test)(-|$))[A-Za-z0-9][A-Za-z0-9._-]*", name))
 
 
+def check_options(kind: str, options: Mapping[str, str], where: str) -> None:
+    """Passes when the options are those that the kind's reader knows and needs.
+
+    Args:
+        kind: one of ``KINDS``.
+        options: as the source gives them.
+        where: the place to name in an error.
+    Raises:
+        CorpusmillError: an unknown, missing or wrong option.
+    """
+    known = OPTIONS[kind]
+    needed = (*NEEDED_OPTIONS.get(kind, ()), *(("marker",) if options.get("split") == "marker" else ()))
+    for name in sorted(set(options) - set(known)):
+        expected = ", ".join(known) or "none"
+        raise CorpusmillError(f"kind {kind} has no such option", where=where, expected=expected, got=name)
+    for name in needed:
+        if not options.get(name):
+            raise CorpusmillError(f"option {name} is missing", where=where, expected=f"{name}: {known[name]}")
+    for name in sorted(set(options) & set(_CHOICES)):
+        if options[name] not in _CHOICES[name]:
+            raise CorpusmillError(f"wrong option {name}", where=where, expected=known[name], got=repr(options[name]))
+
+
 @dataclass(frozen=True)
 class FetchedFile:
     """One raw file of a source, known by its content.
@@ -52,7 +94,7 @@ class FetchedFile:
         language: declared language of the text.
         licence: declared licence of the text.
         columns: document field -> column, for tables.
-        split: plain text: ``line`` or ``file``.
+        options: what else its kind's reader must know (``OPTIONS``).
         path: where the bytes lie; no part of the manifest.
     """
 
@@ -63,7 +105,7 @@ class FetchedFile:
     language: str
     licence: str
     columns: Mapping[str, str]
-    split: str
+    options: Mapping[str, str]
     path: str
 
     @property
@@ -75,7 +117,7 @@ class FetchedFile:
         """The manifest's entry."""
         return {
             "name": self.name, "source": self.source, "sha256": self.sha256, "bytes": self.bytes, "kind": self.kind,
-            "language": self.language, "licence": self.licence, "columns": dict(self.columns), "split": self.split,
+            "language": self.language, "licence": self.licence, "columns": dict(self.columns), "options": dict(self.options),
         }  # fmt: skip
 
 
@@ -107,6 +149,13 @@ def read_fetch_manifest(place: str | Path, cache: str | Path = CACHE) -> list[Fe
     for file in files:
         _check_bytes(file, stats)
     return files
+
+
+def folder_sha256(folder: Path, sha256_of: Callable[[Path], str]) -> str:
+    """What a folder of files holds, names included (``datasets`` reads meaning from them), as one sha256."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [f"{path.relative_to(folder).as_posix()} {sha256_of(path.resolve())}\n" for path in files]
+    return storage.sha256_text("".join(lines))
 
 
 def raw_path(cache: str | Path, sha256: str) -> Path:

@@ -20,6 +20,8 @@ def write_documents(path: Path, rows: Sequence[tuple[str, str]], source: str = "
         "title": [""] * len(rows),
         "url": [""] * len(rows),
         "date": [""] * len(rows),
+        "author": [""] * len(rows),
+        "revision": [""] * len(rows),
         "licence": ["CC0"] * len(rows),
         "text": [text for _, text in rows],
     }

@@ -30,7 +30,7 @@ def entry(path: object, **changes: object) -> dict[str, object]:
     """A source as params.yaml has it."""
     return {
         "name": "news", "kind": "text", "path": str(path), "language": "zh", "licence": "CC0", "sha256": "",
-        "columns": {}, "split": "line", **changes,
+        "columns": {}, "options": {"split": "line"}, **changes,
     }  # fmt: skip
 
 
@@ -79,11 +79,11 @@ def dumps(tmp_path: Path) -> Path:
 def test_the_manifest_names_files_by_content_and_sorts_them(workspace, dumps):
     document = workspace.run(entry(dumps / "*.txt", columns={"text": "t"}))
     assert document == {
-        "schema_version": 1,
+        "schema_version": 2,
         "files": [
             {
                 "name": f"news-{sha[:12]}", "source": "news", "sha256": sha, "bytes": size, "kind": "text",
-                "language": "zh", "licence": "CC0", "columns": {"text": "t"}, "split": "line",
+                "language": "zh", "licence": "CC0", "columns": {"text": "t"}, "options": {"split": "line"},
             }
             for sha, size in sorted([(sha256(ONE), 10), (sha256(TWO), 12)])
         ],
@@ -196,8 +196,8 @@ def test_files_in_a_package_are_found_without_importing_it(workspace, tmp_path, 
         ({"name": ""}, "wrong name", ""),
         ({"kind": "xml"}, "wrong kind", ""),
         ({"sha256": "abc"}, "wrong sha256", ""),
-        ({"split": "page"}, "wrong split", ""),
-        ({"kind": "hf", "path": "owner/name"}, "neither a folder nor a pinned name", "without a revision"),
+        ({"options": {"split": "page"}}, "wrong option split", ""),
+        ({"kind": "hf", "options": {}, "path": "owner/name"}, "neither a folder nor a pinned name", "without a revision"),
     ],
 )  # fmt: skip
 def test_a_wrong_source_says_where_and_what_to_do(workspace, changes, message, hint):
@@ -245,7 +245,7 @@ def test_a_source_that_changes_after_fetch_is_refused_by_the_next_stage(workspac
 def test_a_folder_without_a_manifest_is_a_clear_error(tmp_path):
     with pytest.raises(CorpusmillError, match="no manifest of fetch"):
         read_fetch_manifest(tmp_path)
-    (tmp_path / "manifest.json").write_text('{"files": [{"source": "a"}], "schema_version": 1}')
+    (tmp_path / "manifest.json").write_text('{"files": [{"source": "a"}], "schema_version": 2}')
     with pytest.raises(CorpusmillError, match="or a damaged one"):
         read_fetch_manifest(tmp_path)
 
@@ -280,7 +280,7 @@ def test_two_at_once_both_end_well(workspace, dumps):
 
 
 def test_a_dataset_folder_is_known_by_its_names_and_contents(workspace, dumps):
-    source = entry(dumps, kind="hf", split="")
+    source = entry(dumps, kind="hf", options={})
     first = workspace.run(source)
     assert first["totals"] == {"files": 1, "bytes": 22, "repeats": 0}
     assert Path(workspace.files()[0].path).resolve() == dumps
@@ -290,7 +290,7 @@ def test_a_dataset_folder_is_known_by_its_names_and_contents(workspace, dumps):
 
 def test_a_hub_dataset_is_known_by_its_name_and_revision(workspace):
     name = "wikimedia/wikipedia:20231101.simple@b04c8d1"
-    document = workspace.run(entry(name, kind="hf", split=""))
+    document = workspace.run(entry(name, kind="hf", options={}))
     assert document["files"][0]["sha256"] == sha256(name.encode())
     assert Path(workspace.files()[0].path).read_text() == name
 

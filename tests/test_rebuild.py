@@ -58,7 +58,7 @@ class Workspace:
         params = yaml.safe_load((self.folder / "params.yaml").read_text())
         params["fetch"]["sources"] = [
             {"name": "made", "kind": "jsonl", "path": "*.jsonl", "language": "en", "licence": "CC0", "sha256": "",
-             "columns": {}, "split": ""},
+             "columns": {}, "options": {}},
         ]  # fmt: skip
         params["shard"] |= {"val_per_10000": 1500, "test_per_10000": 1500}
         params["learn"]["vocab_size"] = 300

@@ -6,7 +6,12 @@ A reader never stops at a bad record and never drops one silently, so records = 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipelines.readers.page import HtmlSettings
+    from pipelines.readers.wikitext import WikitextSettings
 
 #: How much of an unreadable record the quarantine keeps: enough to see what it was.
 QUARANTINE_RAW_BYTES = 65536
@@ -20,19 +25,48 @@ class ReadContext:
 
     Args:
         file_key: first 12 hex digits of the file's sha256; makes keys for records that have none.
-        columns: document field -> column, for tables; empty: every field under its own name, ``key`` under ``id``.
         language: the source's declared language.
-        split: plain text: ``line`` or ``file`` is one document; datasets: which split.
+        wikitext: how MediaWiki markup is shown.
+        html: how the main text of a page is found.
+        columns: document field -> column, for tables; empty: every field under its own name, ``key`` under ``id``.
+        options: what else the source tells its kind's reader (``pipelines.sources.OPTIONS``).
+        part: which row groups or archive members ``[first, last)`` to read; None: all of them.
+        begin: where in the file the stream begins, 0 unless a part of the file is read.
+        head_bytes: how many bytes stand before that place in the stream, repeated from the file's beginning.
+        packed: ``begin`` counts bytes of a compressed file, so that offsets count from there and not from the start.
     """
 
     file_key: str
-    columns: Mapping[str, str]
     language: str
-    split: str
+    wikitext: "WikitextSettings"
+    html: "HtmlSettings"
+    columns: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+    part: tuple[int, int] | None = None
+    begin: int = 0
+    head_bytes: int = 0
+    packed: bool = False
 
     def key_at(self, offset: int) -> str:
-        """The key of a record without an id of its own: never a path, never a counter of arrival."""
-        return f"{self.file_key}:{offset}"
+        """The key of a record without an id of its own: never a path, never a counter of arrival.
+
+        Args:
+            offset: of the record in the stream, bytes; of rows their number in the file.
+        """
+        return f"{self.file_key}:{offset + self.begin - self.head_bytes}"
+
+    def byte_at(self, offset: int) -> str:
+        """Where in the file the stream's byte lies: "byte 4567", of the uncompressed bytes."""
+        offset -= self.head_bytes
+        if offset < 0:  # in what is repeated from the file's beginning
+            return f"byte {offset + self.head_bytes}"
+        if self.packed and self.begin:
+            return f"byte {offset} of the stream at compressed byte {self.begin}"
+        return f"byte {self.begin + offset}"
+
+    def line_at(self, number: int, offset: int) -> str:
+        """Where a line lies: "line 7"; in a part of a file its lines' numbers are unknown, so "byte 4567"."""
+        return self.byte_at(offset) if self.begin else f"line {number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +80,10 @@ class Record:
         url: where it was published.
         date: ISO 8601 as the source gives it, "" unknown.
         language: "" = the source's declared language.
+        author: "" unknown; several names apart by ", ".
+        revision: which version of the record it is, as the source names it, "" where it names none.
+        counts: what is worth counting about it, outside the sum: tally -> name -> number,
+            ``{"dropped_templates": {"navbox": 2}}``.
     """
 
     key: str
@@ -54,13 +92,24 @@ class Record:
     url: str = ""
     date: str = ""
     language: str = ""
+    author: str = ""
+    revision: str = ""
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A record that is no document by rule; ``reason`` is a slug: redirect, namespace, empty."""
+    """A record that is no document by rule.
+
+    Args:
+        reason: a slug: redirect, namespace, empty.
+        locator: its title or where it lay, as in ``Quarantined``.
+        detail: what a reader of the list wants to know: a redirect's target, an HTTP status.
+    """
 
     reason: str
+    locator: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

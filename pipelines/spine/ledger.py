@@ -1,10 +1,14 @@
 """The count that must add up: in = out + reasons, for every unit, source and stage."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipelines.spine.errors import CorpusmillError
+
+#: Names that a tally may hold, and under what the rest of them is summed up.
+MAX_TALLIED = 50_000
+REST = "(all others)"
 
 
 class Ledger:
@@ -22,6 +26,7 @@ class Ledger:
         self.given: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.beside: Counter[str] = Counter()
+        self.tallies: dict[str, Counter[str]] = {}
 
     def take(self, number: int) -> None:
         """Counts what went in."""
@@ -39,12 +44,20 @@ class Ledger:
         """Counts something that is no part of the sum: padding, lines edited away."""
         self.beside[name] += int(number)
 
+    def tally(self, name: str, numbers: Mapping[str, int]) -> None:
+        """Counts things of an open-ended kind, outside the sum: calls of dropped templates, by the template's name."""
+        known = self.tallies.setdefault(name, Counter())
+        for key, number in numbers.items():
+            known[key if key in known or len(known) < MAX_TALLIED else REST] += int(number)
+
     def add(self, other: "Ledger") -> None:
         """Adds another ledger of the same kind."""
         self.taken += other.taken
         self.given.update(other.given)
         self.reasons.update(other.reasons)
         self.beside.update(other.beside)
+        for name, numbers in other.tallies.items():
+            self.tally(name, numbers)
 
     def check(self, where: str) -> None:
         """Passes when the sum closes.
@@ -62,14 +75,20 @@ class Ledger:
                 hint="this is a fault of the stage, not of your data: please report it with this ledger",
             )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; zero counts are left out."""
+    def to_dict(self, most: int | None = None) -> dict[str, Any]:
+        """Plain values, for JSON; zero counts are left out, and so are tallies where nothing was tallied.
+
+        Args:
+            most: of a tally at most so many names, the most frequent first; the rest are summed up under ``REST``.
+        """
+        tallies = {name: _most(self.tallies[name], most) for name in sorted(self.tallies) if self.tallies[name]}
         return {
             "counts": self.counts,
             "in": self.taken,
             "out": _sorted(self.given),
             "reasons": _sorted(self.reasons),
             "apart": _sorted(self.beside),
+            **({"tallies": tallies} if tallies else {}),
         }
 
     @classmethod
@@ -80,6 +99,8 @@ class Ledger:
         ledger.given.update(document["out"])
         ledger.reasons.update(document["reasons"])
         ledger.beside.update(document["apart"])
+        for name, pairs in document.get("tallies", {}).items():
+            ledger.tally(name, dict(pairs))
         return ledger
 
 
@@ -91,6 +112,14 @@ def merge(counts: str, parts: Iterable[tuple[str, Ledger]]) -> tuple[Ledger, dic
         total.add(part)
         by_source.setdefault(source, Ledger(counts)).add(part)
     return total, by_source
+
+
+def _most(counter: Counter[str], most: int | None) -> list[list[Any]]:
+    """``[name, number]`` pairs, the most frequent first, equal ones by name."""
+    pairs = sorted(((name, number) for name, number in counter.items() if number), key=lambda pair: (-pair[1], pair[0]))
+    if most is not None and len(pairs) > most:
+        pairs = [*pairs[:most], (REST, sum(number for _, number in pairs[most:]))]
+    return [list(pair) for pair in pairs]
 
 
 def _sorted(counter: Counter[str]) -> dict[str, int]:

@@ -9,14 +9,20 @@ def _strings(*names: str) -> list[pa.Field]:
     return [pa.field(name, pa.string(), nullable=False) for name in names]
 
 
-#: A document, the thing that flows from `extract` to `pack`. Unknown title, url, date, licence are "".
-DOCUMENT = pa.schema(_strings("doc_id", "source", "language", "title", "url", "date", "licence", "text"))
+#: A document, the thing that flows from `extract` to `pack`. Unknown title, url, date, author, ... are "". The
+#: revision is which version of the record it is, as its source names it: that of a wiki page.
+DOCUMENT = pa.schema(
+    _strings("doc_id", "source", "language", "title", "url", "date", "author", "revision", "licence", "text")
+)
 
 #: What standing documents of other tools must at least have; the rest is filled with "".
 REQUIRED = ("doc_id", "source", "language", "title", "url", "text")
 
 #: A record that could not be read: where it lay (never a path), why, and its first bytes.
 QUARANTINED = pa.schema([*_strings("source", "locator", "reason", "error"), pa.field("raw", pa.binary(), False)])
+
+#: A record that is no document by rule; detail: a redirect's target, an HTTP status.
+SKIPPED = pa.schema(_strings("source", "locator", "reason", "detail"))
 
 #: A document that a rule dropped, kept as evidence.
 DROPPED = pa.schema(_strings("doc_id", "source", "rule", "value", "threshold", "text"))

@@ -26,6 +26,8 @@ from pipelines.spine.units import Unit, UnitCache
 from pipelines.spine.work import evidence_place
 
 CACHE = ".cache"
+#: A published tally shows so many names; the receipts of the units hold all.
+MOST_TALLIED = 200
 
 Judge = Callable[[Ledger, Mapping[str, Ledger]], None]
 
@@ -106,7 +108,7 @@ class Job:
         Args:
             units: the plan.
             counts: what the ledger counts.
-            judge: refuses a result by its total and by-source ledgers, before the manifest is written.
+            judge: refuses a result by its total and by-source ledgers, which are written, before the manifest is.
             cache: where the receipts lie; the stage's own unit cache when not given.
         Raises:
             CorpusmillError: a unit has no receipt, a sum does not close, or the judge refuses.
@@ -128,15 +130,17 @@ class Job:
             parts.append((unit.source, receipt.ledger))
         evidence = {evidence_place(s) for u in units if (r := cache.receipt(u)) for s in r.evidence}
         total, by_source = merge(counts, parts)
+        self._write_ledger(total, by_source)
         if judge is not None:
             judge(total, by_source)
-        self._finish(shards, total, by_source, evidence)
+        self._finish(shards, evidence)
         return total
 
     def publish(self, shards: Iterable[Shard], ledger: Ledger, others: Iterable[str] = ()) -> None:
         """Publishes files that the stage wrote into the output folder itself; ``others`` are beside the shards."""
         self.begin()
-        self._finish(list(shards), ledger, {}, set(others))
+        self._write_ledger(ledger, {})
+        self._finish(list(shards), set(others))
 
     def begin(self) -> None:
         """Takes the old manifest away; call it before the first file is put into the output folder."""
@@ -146,11 +150,13 @@ class Job:
         (self.output / NAME).unlink(missing_ok=True)
         storage.write_text(self.output / "lineage.json", self._lineage())
 
-    def _finish(self, shards: list[Shard], total: Ledger, by_source: dict[str, Ledger], others: set[str]) -> None:
+    def _write_ledger(self, total: Ledger, by_source: dict[str, Ledger]) -> None:
         total.check(self.stage.name)
-        document = {"stage": self.stage.name, **total.to_dict()}
-        document["by_source"] = {name: by_source[name].to_dict() for name in sorted(by_source)}
+        document = {"stage": self.stage.name, **total.to_dict(MOST_TALLIED)}
+        document["by_source"] = {name: by_source[name].to_dict(MOST_TALLIED) for name in sorted(by_source)}
         storage.write_text(self.args.ledger, dump(document))
+
+    def _finish(self, shards: list[Shard], others: set[str]) -> None:
         self._remove_strays({shard.name for shard in shards} | others)
         faults.reach(f"{self.stage.name}:linked")
         write_manifest(self.output, shards)

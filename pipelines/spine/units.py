@@ -24,11 +24,19 @@ RECEIPT = "receipt.json"
 
 @dataclass(frozen=True)
 class UnitInput:
-    """A file that a unit reads: where it lies, and what it holds."""
+    """A file that a unit reads, or a part of one: where it lies, and what it holds.
+
+    Args:
+        path: of the file.
+        sha256: of the whole file.
+        bytes: of the file, or of the part.
+        part: what of it, ``[first, last)`` in bytes, row groups or archive members; None: all of it.
+    """
 
     path: str
     sha256: str
     bytes: int
+    part: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,8 @@ class Unit:
 
     def fingerprint(self, recipe: str) -> str:
         """Hex digest of all that shapes the unit's output: inputs by content, settings, and the stage's recipe."""
-        content = [self.name, self.source, [part.sha256 for part in self.inputs], self.settings, recipe]
+        inputs = [(one.sha256, one.part) for one in self.inputs]
+        content = [self.name, self.source, inputs, self.settings, recipe]
         return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()[:32]
 
 

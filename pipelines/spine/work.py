@@ -18,7 +18,7 @@ from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import Shard
 from pipelines.spine.progress import Heartbeat
-from pipelines.spine.schema import DROPPED, QUARANTINED
+from pipelines.spine.schema import DROPPED, QUARANTINED, SKIPPED
 from pipelines.spine.shards import ArrowShard, ParquetShard, open_shard
 from pipelines.spine.units import RECEIPT, Receipt, Unit, UnitCache
 
@@ -32,19 +32,23 @@ class Outcome:
         outputs: rows that come out, by output name: "" is the unit's one shard, else a split. Without rows, no shard.
             The first rows' schema, metadata included, is the shard's.
         given: what the ledger counts as out by name, where that is not rows (`pack` counts tokens).
-        reasons: counts of what did not come out and leaves no evidence (``skipped.redirect``).
+        reasons: counts of what did not come out and leaves no evidence.
+        skipped: evidence rows of records that are no documents by rule; each counts under ``skipped.<reason>``.
         dropped: evidence rows; each counts under ``dropped.<rule>``.
         quarantined: unreadable records; each counts under ``quarantined.<reason>``.
         apart: counts outside the sum.
+        tallies: counts of open-ended kinds outside the sum: tally -> name -> number.
     """
 
     taken: int = 0
     outputs: Mapping[str, pa.RecordBatch | pa.Table] = field(default_factory=dict)
     given: Mapping[str, int] | None = None
     reasons: Mapping[str, int] = field(default_factory=dict)
+    skipped: pa.RecordBatch | None = None
     dropped: pa.RecordBatch | None = None
     quarantined: pa.RecordBatch | None = None
     apart: Mapping[str, int] = field(default_factory=dict)
+    tallies: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 class Work(Protocol):
@@ -117,6 +121,9 @@ class _UnitWriter:
             self.ledger.count(reason, number)
         for name, number in outcome.apart.items():
             self.ledger.apart(name, number)
+        for name, numbers in outcome.tallies.items():
+            self.ledger.tally(name, numbers)
+        self._keep("skipped", "reason", outcome.skipped, SKIPPED)
         self._keep("dropped", "rule", outcome.dropped, DROPPED)
         self._keep("quarantined", "reason", outcome.quarantined, QUARANTINED)
 

@@ -1,0 +1,257 @@
+"""Parts of a large file: where it may be cut, and the stream through which a part is read.
+
+A part begins where a record begins, so whoever reads it needs nothing of its neighbours:
+
+    bz2 multistream dump     at a stream that begins with <page>
+    dump without compression at a <page>
+    lines of JSON or text    at the first byte of a line
+    Parquet                  at a row group
+    zip                      at a member
+
+Cutting looks at some hundred kilobytes behind each wanted place and not at the rest of the file. (The index that
+Wikimedia puts beside a multistream dump would tell the same places; reading it takes longer than looking.)
+What depends on the machine, such as the number of workers, has no say in it.
+"""
+
+import bz2
+import contextlib
+import io
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.readers.compression import CODECS, MAGIC_BYTES, DamagedStream, open_decompressed
+
+Part = tuple[int, int]
+_SCAN_BYTES = 1 << 20
+#: ``<siteinfo>`` of the largest wikis takes some 5 KB.
+_MAX_HEAD_BYTES = 1 << 20
+_bz2_stream = re.compile(rb"BZh[1-9]1AY&SY")
+_BZ2_START_BYTES = 10
+_PAGE = b"<page>"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True)
+class PartSizes:
+    """How a large file is cut: into ``max_parts`` at most, of ``min_bytes`` each at least."""
+
+    max_parts: int
+    min_bytes: int
+
+    def wanted(self, size: int) -> range:
+        """The places at which a file of that many bytes should be cut; the cut is made at the next possible one."""
+        step = max(self.min_bytes, -(-size // self.max_parts), 1)
+        return range(step, size, step)
+
+
+@dataclass(frozen=True)
+class PartStream:
+    """An open part: its stream, and what ``ReadContext`` must know to tell offsets of the file from it."""
+
+    stream: BinaryIO
+    begin: int = 0
+    head_bytes: int = 0
+    packed: bool = False
+
+
+def plan_parts(path: Path, kind: str, options: Mapping[str, str], sizes: PartSizes) -> list[Part]:
+    """The parts of the file, in order and without gaps; none where it cannot or need not be cut.
+
+    Args:
+        path: of the file.
+        kind: of its source.
+        options: of its source.
+        sizes: how large the parts should be.
+    """
+    size = path.stat().st_size
+    if not sizes.wanted(size):
+        return []
+    with open(path, "rb") as file:
+        head = file.read(MAGIC_BYTES)
+        if kind == "parquet":
+            return _join(_row_groups(file), sizes)
+        cut = _cutter(kind, options, head)
+        if cut is None:
+            return []
+        cuts = [place for wanted in sizes.wanted(size) if (place := cut(file, wanted, sizes.wanted(size).step))]
+    places = sorted({0, *cuts, size})
+    return list(itertools.pairwise(places)) if len(places) > 2 else []
+
+
+def is_uncut_dump(path: Path, kind: str) -> str:
+    """The compression that keeps a dump from being cut, "" where nothing does."""
+    with open(path, "rb") as file:
+        head = file.read(MAGIC_BYTES)
+    return next((codec.name for codec in CODECS if head.startswith(codec.magics)), "") if kind == "mediawiki" else ""
+
+
+@contextlib.contextmanager
+def open_part(path: str, kind: str, part: Part | None) -> Iterator[PartStream]:
+    """The stream of a part of the file, or of all of it; uncompressed.
+
+    A part of a dump reads like a small dump: the file's ``<siteinfo>``, the part's pages, ``</mediawiki>``.
+    """
+    with open(path, "rb") as file:
+        if part is None or kind not in ("mediawiki", "jsonl", "text"):
+            yield PartStream(file if kind in ("parquet", "arrow") else open_decompressed(file))
+        elif kind == "mediawiki":
+            yield _open_pages(file, part, Path(path).stat().st_size)
+        else:
+            yield PartStream(_Window(file, *part), part[0])  # type: ignore[arg-type]
+
+
+def _join(group_bytes: Sequence[int], sizes: PartSizes) -> list[Part]:
+    """Parts of whole groups, each of about the wanted size: ``[3, 3, 3, 9], 6`` -> ``[(0, 2), (2, 4)]``."""
+    step = sizes.wanted(sum(group_bytes)).step
+    parts: list[Part] = []
+    first, gathered = 0, 0
+    for index, group in enumerate(group_bytes, 1):
+        gathered += group
+        if gathered >= step:
+            parts.append((first, index))
+            first, gathered = index, 0
+    if first < len(group_bytes):
+        parts.append((first, len(group_bytes)))
+    return parts if len(parts) > 1 else []
+
+
+def _row_groups(file: BinaryIO) -> list[int]:
+    """Stored bytes of each row group; none of a file that is no sound Parquet file (its reader will say so)."""
+    try:
+        metadata = pq.ParquetFile(file).metadata
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
+        return []
+    return [metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups)]
+
+
+Cut = Callable[[BinaryIO, int, int], int]
+
+
+def _cutter(kind: str, options: Mapping[str, str], head: bytes) -> Cut | None:
+    """What finds the next place to cut a file that begins so; None where no place may be trusted."""
+    compressed = head.startswith(tuple(magic for codec in CODECS for magic in codec.magics))
+    if kind == "mediawiki" and head.startswith(b"BZh"):
+        return _next_stream
+    if compressed or head.startswith(_UTF16_MARKS) or options.get("encoding"):
+        return None
+    if kind == "mediawiki":
+        return _next_page
+    if kind == "jsonl" or (kind == "text" and options.get("split") == "line"):
+        return _next_line
+    return None
+
+
+def _next_stream(file: BinaryIO, start: int, within: int) -> int:
+    """The first bz2 stream at or behind ``start`` that begins with a page; 0 where there is none nearby."""
+    for place, found in _found(file, start, within, _bz2_stream, _BZ2_START_BYTES):
+        del found
+        if _begins_with_page(file, place):
+            return place
+    return 0
+
+
+def _begins_with_page(file: BinaryIO, place: int) -> bool:
+    """Whether the bz2 stream there is one, and its first bytes are a page's."""
+    file.seek(place)
+    decoder, text = bz2.BZ2Decompressor(), b""
+    while not text and not decoder.eof and (data := file.read(_SCAN_BYTES)):
+        try:
+            text = decoder.decompress(data, 256)
+        except (OSError, ValueError, EOFError):
+            return False
+    return text.lstrip().startswith(_PAGE)
+
+
+def _next_page(file: BinaryIO, start: int, within: int) -> int:
+    return next((place for place, _ in _found(file, start, within, re.compile(_PAGE), len(_PAGE))), 0)
+
+
+def _next_line(file: BinaryIO, start: int, within: int) -> int:
+    # From the byte before: a line may begin at ``start`` itself.
+    return next((place + 1 for place, _ in _found(file, start - 1, within, re.compile(rb"\n"), 1)), 0)
+
+
+def _found(
+    file: BinaryIO, start: int, within: int, pattern: re.Pattern[bytes], length: int
+) -> Iterator[tuple[int, bytes]]:
+    """Place and bytes of every match that begins in ``[start, start + within)``; matches are ``length`` bytes long."""
+    position, kept = start, b""
+    while position < start + within:
+        file.seek(position)
+        data = file.read(_SCAN_BYTES)
+        if not data:
+            return
+        window, offset = kept + data, position - len(kept)
+        for match in pattern.finditer(window):
+            if offset + match.start() < start + within:
+                yield offset + match.start(), match[0]
+        position += len(data)
+        kept = window[-(length - 1) :] if length > 1 else b""
+
+
+def _open_pages(file: BinaryIO, part: Part, size: int) -> PartStream:
+    """Head, pages and end tag of a part of a dump; the first part has the head already, the last the end."""
+    begin, end = part
+    packed = file.read(MAGIC_BYTES).startswith(b"BZh")
+    file.seek(0)
+    head = _head(open_decompressed(file)) if begin else b""
+    file.seek(0)
+    has_root = b"<mediawiki" in (head or _head(open_decompressed(file)))
+    pages = open_decompressed(_Window(file, begin, end))  # type: ignore[arg-type]
+    closing = b"</mediawiki>\n" if end < size and has_root else b""
+    streams = [io.BytesIO(head), pages, io.BytesIO(closing)]
+    return PartStream(_Chain(streams), begin, len(head), packed)  # type: ignore[arg-type]
+
+
+def _head(stream: BinaryIO) -> bytes:
+    """What stands before the first page, "" where that is not to be found."""
+    head = b""
+    with contextlib.suppress(DamagedStream):
+        while len(head) < _MAX_HEAD_BYTES and (piece := stream.read(1 << 16)):
+            head += piece
+            if (found := head.find(_PAGE)) >= 0:
+                return head[:found]
+    return b""
+
+
+class _Window(io.RawIOBase):
+    """The bytes ``[begin, end)`` of a file, as a stream that cannot seek."""
+
+    def __init__(self, file: BinaryIO, begin: int, end: int) -> None:
+        file.seek(begin)
+        self._file, self._left = file, end - begin
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(min(len(buffer), self._left))
+        buffer[: len(data)] = data
+        self._left -= len(data)
+        return len(data)
+
+
+class _Chain(io.RawIOBase):
+    """Streams one after another."""
+
+    def __init__(self, streams: Sequence[BinaryIO]) -> None:
+        self._streams = list(streams)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while self._streams:
+            data = self._streams[0].read(len(buffer))
+            if data:
+                buffer[: len(data)] = data
+                return len(data)
+            self._streams.pop(0)
+        return 0

@@ -1,0 +1,18 @@
+"""What a reader is told of a file, as tests need it."""
+
+from typing import Any
+
+from pipelines.readers.page import HtmlSettings
+from pipelines.readers.records import ReadContext
+from pipelines.readers.wikitext import WikitextSettings
+
+WIKITEXT = WikitextSettings(
+    headings="plain", tables="drop", infoboxes="drop", ipa="keep", disambiguation="keep", variant="", opencc="",
+    templates={},
+)  # fmt: skip
+HTML = HtmlSettings("trafilatura")
+
+
+def reading(file_key: str = "0123456789ab", language: str = "en", **others: Any) -> ReadContext:
+    """The context of a whole file, with the settings of ``params.yaml``."""
+    return ReadContext(file_key, language, WIKITEXT, HTML, **others)
