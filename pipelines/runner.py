@@ -9,7 +9,9 @@ import argparse
 import logging
 import os
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,7 +81,26 @@ def local_processes(options: PipelineOptions) -> FnApiRunner | None:
     log = shlex.quote(str(WORKER_LOG.resolve()))
     # exec: the worker takes the shell's place, so that ending it ends the worker.
     command = f"exec {shlex.quote(sys.executable)} -m apache_beam.runners.worker.sdk_worker_main 2>>{log}"
+    _end_with_a_worker()
     return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
+
+
+def _end_with_a_worker() -> None:
+    """Ends this process when a worker process dies: Beam's thread that waits for it raises, and the runner hangs."""
+    others = threading.excepthook
+
+    def hook(told: threading.ExceptHookArgs) -> None:
+        if told.thread is None or told.thread.name != "run_worker":
+            others(told)
+            return
+        print(
+            f"error: {str(told.exc_value)[:1].lower()}{str(told.exc_value)[1:]}\n"
+            f"  hint: it was killed, perhaps for memory: run again with fewer {WORKERS}; see {WORKER_LOG}",
+            file=sys.stderr,
+        )
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.excepthook = hook
 
 
 def _from_file(path: Path) -> list[str]:

@@ -59,10 +59,12 @@ def run(arguments: list[str], kill_at: str = "", workers: int = 1) -> subprocess
 
 @pytest.fixture(scope="module")
 def params(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository's parameters with a vocabulary that the small corpus supports."""
+    """The repository's parameters with a vocabulary that the small corpus supports, and a unit for each small file."""
     path = tmp_path_factory.mktemp("params") / "params.yaml"
     text = (ROOT / "params.yaml").read_text()
-    path.write_text(re.sub(r"vocab_size: [\d_]+", "vocab_size: 300", text))
+    for name, value in (("vocab_size", 300), ("min_unit_mb", 0), ("max_units_per_file", 1)):
+        text = re.sub(rf"{name}: [\d_]+", f"{name}: {value}", text)
+    path.write_text(text)
     return path
 
 
@@ -103,6 +105,18 @@ def test_the_flow_gives_the_same_bytes_for_four_workers_and_renamed_and_reordere
         done = run(command(stage, tmp_path, tmp_path, params), workers=4)
         assert done.returncode == 0, f"{stage}: {done.stderr[-2000:]}"
         assert digests(tmp_path / stage) == digests(undisturbed / stage), stage
+
+
+def test_a_worker_process_that_is_killed_ends_the_stage_with_a_hint(
+    undisturbed: Path, params: Path, tmp_path: Path
+) -> None:
+    arguments = command("extract", tmp_path, undisturbed, params)
+    killed = run(arguments, kill_at="extract:written", workers=2)
+    assert killed.returncode == 130
+    assert "error: worker subprocess exited with return code -9\n  hint: it was killed" in killed.stderr
+    again = run(arguments, workers=2)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert digests(tmp_path / "extract") == digests(undisturbed / "extract")
 
 
 def reused(stderr: str) -> int:

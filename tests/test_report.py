@@ -45,7 +45,7 @@ def rows_of(schema: pa.Schema, rows: Sequence[Sequence]) -> pa.RecordBatch:
 
 def documents(source: str, keys: Sequence[str]) -> pa.RecordBatch:
     language = "zh" if source == "新聞" else "en"
-    rows = [(f"{source}:{k}", source, language, k, "", "", "CC0", TEXTS[source][k]) for k in keys]
+    rows = [(f"{source}:{k}", source, language, k, "", "", "", "", "CC0", TEXTS[source][k]) for k in keys]
     return rows_of(DOCUMENT, rows)
 
 
@@ -89,11 +89,13 @@ class Stages:
         bad = rows_of(
             QUARANTINED, [("wiki-0", "record '9'", "nul_character", "text holds <b>NUL</b>", b"a\x00<i>\xff")]
         )
+        extracted = ledger(8, {"documents": 5}, {"skipped.redirect": 2, "quarantined.nul_character": 1})
+        extracted.tally("dropped_templates", {"navbox": 12, "定位<b>": 3})
         self.write(
             "extract",
             {**{f"{s}-0.parquet": documents(s, list(TEXTS[s])) for s in TEXTS}, "quarantined/wiki-0.parquet": bad},
             {
-                "wiki": ledger(8, {"documents": 5}, {"skipped.redirect": 2, "quarantined.nul_character": 1}),
+                "wiki": extracted,
                 "新聞": ledger(3, {"documents": 3}),
             },
         )
@@ -223,6 +225,7 @@ def test_the_page_tells_the_numbers_of_every_stage(data: Path) -> None:
     seen = words_of(run(data))
     assert "11 records from wiki and 新聞 went in; 5 documents came out" in seen
     assert "redirect skipped 2 18.2 %" in seen
+    assert "dropped templates navbox 12 · 定位<b> 3" in seen
     assert "near copies 1 14.3 %" in seen
     assert "260 tokens = 256 bytes + 3 merges + 1 special (<|endoftext|>)" in seen
     assert "trigram 2.000 2.500 12.2 this model 2.125" in seen

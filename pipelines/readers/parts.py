@@ -201,13 +201,14 @@ def _open_pages(file: BinaryIO, part: Part, size: int) -> PartStream:
     begin, end = part
     packed = file.read(MAGIC_BYTES).startswith(b"BZh")
     file.seek(0)
-    head = _head(open_decompressed(file)) if begin else b""
-    file.seek(0)
-    has_root = b"<mediawiki" in (head or _head(open_decompressed(file)))
+    head = _head(open_decompressed(file))
+    if b"<mediawiki" not in head:
+        head = b""  # a run of pages without a root
+    opening = head if begin else b""
+    closing = b"</mediawiki>\n" if head and end < size else b""
     pages = open_decompressed(_Window(file, begin, end))  # type: ignore[arg-type]
-    closing = b"</mediawiki>\n" if end < size and has_root else b""
-    streams = [io.BytesIO(head), pages, io.BytesIO(closing)]
-    return PartStream(_Chain(streams), begin, len(head), packed)  # type: ignore[arg-type]
+    stream = _Chain([io.BytesIO(opening), pages, io.BytesIO(closing)])
+    return PartStream(stream, begin, len(opening), packed)  # type: ignore[arg-type]
 
 
 def _head(stream: BinaryIO) -> bytes:

@@ -15,7 +15,7 @@ from pipelines.reporting import charts, facts, funnel, samples
 from pipelines.reporting.flow import Flow, StageFolder
 from pipelines.reporting.funnel import DOCUMENT_STAGES, SPLITS
 from pipelines.reporting.gathered import Readings, fetched_files
-from pipelines.spine.ledger import Ledger
+from pipelines.spine.ledger import REST, Ledger
 from pipelines.spine.schema import DUPLICATE
 from pipelines.spine.shards import read_batches
 
@@ -27,6 +27,7 @@ SMOOTHING_PERCENT = 1
 STEPS_HIDDEN_PERCENT = 3
 TOKENS_SHOWN = 24
 PAIRS_SHOWN = 3
+TALLIED_SHOWN = 20
 
 #: The row of the evaluation that is no baseline.
 OURS = "this model"
@@ -68,9 +69,15 @@ def _step(stage: str, ledger: Ledger, whole: int, readings: Readings) -> dict[st
         "stage": stage, "taken": ledger.taken, "out": out, "reasons": reasons,
         "given": [(name, ledger.given[name]) for name in names if ledger.given[name]],
         "apart": sorted((name, number) for name, number in counts.total.beside.items() if number),
+        "tallies": [(name, _most_frequent(numbers)) for name, numbers in sorted(counts.total.tallies.items())],
         "bar": charts.span_bar(0, out, whole, "kept", f"{stage} gives {out:,} of {ledger.taken:,}"),
         "sources": _by_source(counts.by_source),
     }  # fmt: skip
+
+
+def _most_frequent(numbers: Mapping[str, int]) -> list[tuple[str, int]]:
+    named = sorted(((name, n) for name, n in numbers.items() if name != REST), key=lambda pair: (-pair[1], pair[0]))
+    return named[:TALLIED_SHOWN]
 
 
 def documents_section(flow: Flow, readings: Readings) -> Section:
