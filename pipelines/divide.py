@@ -13,14 +13,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from pipelines.readers.parts import PartSizes, is_uncut_dump, plan_parts
+from pipelines.readers.parts import MAX_MEMBERS, PartSizes, is_uncut_dump, plan_parts
 from pipelines.sources import FetchedFile
 from pipelines.spine.units import Unit, UnitInput, unit_key
 
 #: A file of less than this share of a unit's size is gathered with others of its source.
 SMALL_SHARE = 16
-#: Main-text extraction reads some 50 pages a second: a unit of so many is done within the minute.
-MAX_FILES_PER_UNIT = 1024
 
 
 def plan_files(files: Iterable[FetchedFile], sizes: PartSizes) -> list[Unit]:
@@ -50,9 +48,9 @@ def _plan_source(files: Sequence[FetchedFile], sizes: PartSizes) -> Iterator[Uni
 def _gather(files: Sequence[FetchedFile], unit_bytes: int) -> Iterator[list[FetchedFile]]:
     """Groups of small files by the first bits of their sha256, so that one file more changes one group.
 
-    The number of groups is a power of two, of which each has about ``unit_bytes`` and ``MAX_FILES_PER_UNIT`` at most.
+    The number of groups is a power of two, of which each has about ``unit_bytes`` and ``MAX_MEMBERS`` files at most.
     """
-    wanted = max(sum(file.bytes for file in files) / max(unit_bytes, 1), len(files) / MAX_FILES_PER_UNIT)
+    wanted = max(sum(file.bytes for file in files) / max(unit_bytes, 1), len(files) / MAX_MEMBERS)
     bits = 0
     while (1 << bits) < wanted:
         bits += 1

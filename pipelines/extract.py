@@ -24,15 +24,20 @@ import pyarrow as pa
 from pipelines.divide import plan_files
 from pipelines.named_files import add_options, named_files
 from pipelines.process import run_units
+from pipelines.readers.archives import archive_format, read_archive
+from pipelines.readers.columnar import read_arrow, read_parquet
+from pipelines.readers.hub import read_hf
+from pipelines.readers.mail import read_mail
 from pipelines.readers.mediawiki import read_mediawiki
 from pipelines.readers.page import HtmlSettings
 from pipelines.readers.parts import PartSizes, open_part
 from pipelines.readers.plain import read_text
 from pipelines.readers.records import Item, Quarantined, ReadContext, Record, Skipped
-from pipelines.readers.tables import read_csv, read_hf, read_jsonl, read_parquet
+from pipelines.readers.sgml import read_sgml
+from pipelines.readers.tables import read_csv, read_jsonl
 from pipelines.readers.web import read_html, read_warc
 from pipelines.readers.wikitext import WikitextSettings
-from pipelines.sources import read_fetch_manifest
+from pipelines.sources import OPTIONS, read_fetch_manifest
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
@@ -53,7 +58,10 @@ READERS: Mapping[str, Reader] = {
     "jsonl": read_jsonl,
     "csv": read_csv,
     "parquet": read_parquet,
+    "arrow": read_arrow,
     "text": read_text,
+    "sgml": read_sgml,
+    "mail": read_mail,
 }
 
 
@@ -109,6 +117,9 @@ class ExtractUnit:
 def _read_file(one: UnitInput, kind: str, context: ReadContext) -> Iterator[Item]:
     if kind == "hf":
         yield from read_hf(one.path, context)
+        return
+    if "members" in OPTIONS[kind] and archive_format(one.path):
+        yield from read_archive(one.path, kind, READERS[kind], context)
         return
     with open_part(one.path, kind, one.part) as opened:
         placed = replace(context, begin=opened.begin, head_bytes=opened.head_bytes, packed=opened.packed)
@@ -256,7 +267,7 @@ def _quarantine_batch(refused: Sequence[Quarantined], unit: Unit) -> pa.RecordBa
 STAGE = Stage(
     "pipelines.extract",
     ExtractParams,
-    ("python", "pyarrow", "trafilatura", "lxml", "resiliparse", "fastwarc"),
+    ("python", "pyarrow", "datasets", "fastwarc", "justext", "lxml", "opencc", "resiliparse", "trafilatura"),
     has_runner=True,
 )
 

@@ -59,6 +59,14 @@ def is_source_name(name: str) -> bool:
     return bool(re.fullmatch(r"(?!(train|val|test)(-|$))[A-Za-z0-9][A-Za-z0-9._-]*", name))
 
 
+def is_encoding(name: str) -> bool:
+    """Whether Python has a text codec of that name."""
+    try:
+        return bool("\n".encode(name))
+    except (LookupError, ValueError):
+        return False
+
+
 def check_options(kind: str, options: Mapping[str, str], where: str) -> None:
     """Passes when the options are those that the kind's reader knows and needs.
 
@@ -80,6 +88,8 @@ def check_options(kind: str, options: Mapping[str, str], where: str) -> None:
     for name in sorted(set(options) & set(_CHOICES)):
         if options[name] not in _CHOICES[name]:
             raise CorpusmillError(f"wrong option {name}", where=where, expected=known[name], got=repr(options[name]))
+    if "encoding" in options and not is_encoding(options["encoding"]):
+        raise CorpusmillError("wrong option encoding", where=where, expected=known["encoding"], got=options["encoding"])
 
 
 @dataclass(frozen=True)

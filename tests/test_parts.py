@@ -5,6 +5,7 @@ import gzip
 import io
 import itertools
 import json
+import zipfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from reading import reading
 
+from pipelines.readers.archives import read_archive
 from pipelines.readers.mediawiki import read_mediawiki
 from pipelines.readers.parts import PartSizes, is_uncut_dump, open_part, plan_parts
 from pipelines.readers.plain import read_text
@@ -188,6 +190,21 @@ def test_a_small_file_is_not_cut(tmp_path):
     path.write_bytes(b"{}\n" * 100)
     assert plan_parts(path, "jsonl", {}, PartSizes(64, 300)) == []
     assert plan_parts(path, "jsonl", {}, PartSizes(64, 200)) == [(0, 201), (201, 300)]
+
+
+@pytest.mark.parametrize(("number", "wanted", "expected"), [(5, 2, [(0, 3), (3, 5)]), (1, 4, []), (0, 1, [])])
+def test_a_zip_is_cut_between_members(tmp_path, number, wanted, expected):
+    path = tmp_path / "news.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member in range(number):
+            archive.writestr(f"{member}.txt", f"Nachricht {member} " * 9)
+    sizes = PartSizes(wanted, 0)
+    options = {"split": "file"}
+    assert plan_parts(path, "text", options, sizes) == expected
+    items = []
+    for part in plan_parts(path, "text", options, sizes) or [None]:
+        items += read_archive(path, "text", read_text, reading(options=options, part=part))
+    assert [item.text[:11] for item in items if isinstance(item, Record)] == [f"Nachricht {n}" for n in range(number)]
 
 
 def test_parquet_is_cut_between_row_groups(tmp_path):

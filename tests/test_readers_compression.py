@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 import zstandard
 
+from pipelines.readers import compression
 from pipelines.readers.compression import DamagedStream, open_decompressed
 
 TEXT = "第一行 mill\n".encode() * 5000
@@ -113,6 +114,28 @@ def test_a_bomb_is_handed_out_in_pieces():
     bomb = bz2.compress(bytes(50 << 20))
     stream = open_decompressed(io.BytesIO(bomb))
     assert len(stream.read(50 << 20)) <= 1 << 20
+
+
+def test_a_file_that_grows_more_than_text_can_is_refused(monkeypatch):
+    monkeypatch.setattr(compression, "BOMB_BYTES", 10 << 20)
+    good, damage = read_until_damage(bz2.compress(bytes(50 << 20)))
+    assert len(good) == 10 << 20
+    assert damage.message == "bz2 data that grow more than 1,000fold"
+    text = b"".join(b"line %d of an ordinary text\n" % number for number in range(500_000))
+    assert read_all(gzip.compress(text)) == text
+
+
+def test_a_stream_that_is_damaged_from_its_first_byte_is_opened_and_says_so_when_it_is_read():
+    class Damaged(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer) -> int:
+            raise DamagedStream("damaged member", 0)
+
+    stream = open_decompressed(Damaged())
+    with pytest.raises(DamagedStream, match="damaged member"):
+        stream.read(1)
 
 
 def test_damage_survives_the_way_from_a_worker_process():

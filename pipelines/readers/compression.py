@@ -19,7 +19,13 @@ from pipelines.spine.errors import CorpusmillError
 
 #: Uncompressed bytes handed out at a time: a bomb of a thousandfold compression stays at this in memory.
 PIECE_BYTES = 1 << 20
+#: Unpacked at a time: what a decoder had made before it met damage in the same step is lost.
+_STEP_BYTES = 1 << 16
 MAGIC_BYTES = 6
+#: A file that grows more than so many times and to more than so many bytes is a bomb: text shrinks to a thirtieth at
+#: best, zeros under deflate to a thousandth, and bz2 in bz2 could keep a worker busy for years.
+BOMB_RATIO = 1_000
+BOMB_BYTES = 1 << 30
 #: `zstd --long=31`, as large public dumps use it; the library's own limit is 2**27.
 ZSTD_MAX_WINDOW_BYTES = 1 << 31
 
@@ -56,7 +62,10 @@ def open_decompressed(stream: BinaryIO) -> BinaryIO:
     Raises:
         DamagedStream: from ``read``, once every good byte has been read.
     """
-    head = stream.read(MAGIC_BYTES)
+    try:
+        head = _read_magic(stream)
+    except DamagedStream as damage:  # a member of a damaged archive
+        return _PieceStream(_damaged(damage))  # type: ignore[return-value]
     codec = next((codec for codec in CODECS if head.startswith(codec.magics)), None)
     if codec is not None:
         return _PieceStream(_decompressed(codec, head, stream))  # type: ignore[return-value]
@@ -64,6 +73,26 @@ def open_decompressed(stream: BinaryIO) -> BinaryIO:
         stream.seek(-len(head), io.SEEK_CUR)
         return stream
     return _PieceStream(_chunks(head, stream, PIECE_BYTES))  # type: ignore[return-value]
+
+
+def read_head(stream: BinaryIO) -> bytes:
+    """The stream's first bytes, ``MAGIC_BYTES`` at least where it has so many, and what came with them."""
+    head = b""
+    while len(head) < MAGIC_BYTES and (piece := stream.read(PIECE_BYTES)):
+        head += piece
+    return head
+
+
+def _read_magic(stream: BinaryIO) -> bytes:
+    head = b""
+    while len(head) < MAGIC_BYTES and (piece := stream.read(MAGIC_BYTES - len(head))):
+        head += piece
+    return head
+
+
+def _damaged(damage: DamagedStream) -> Iterator[bytes]:
+    yield from ()
+    raise damage
 
 
 class _PieceStream(io.RawIOBase):
@@ -90,9 +119,10 @@ class _PieceStream(io.RawIOBase):
 
 def _decompressed(codec: Codec, head: bytes, stream: BinaryIO) -> Iterator[bytes]:
     """The pieces of all streams of one file."""
-    delivered = 0
+    taken, delivered = 0, 0
     decoder = codec.fresh()
     for chunk in _chunks(head, stream, codec.chunk_bytes):
+        taken += len(chunk)
         while chunk:
             if decoder.eof:
                 # gzip and xz files may be padded with zeros after a stream.
@@ -103,6 +133,8 @@ def _decompressed(codec: Codec, head: bytes, stream: BinaryIO) -> Iterator[bytes
             try:
                 for piece in codec.feed(decoder, chunk):
                     delivered += len(piece)
+                    if delivered > max(BOMB_BYTES, BOMB_RATIO * taken):
+                        raise DamagedStream(f"{codec.name} data that grow more than {BOMB_RATIO:,}fold", delivered)
                     yield piece
             except DECODER_ERRORS as error:
                 raise DamagedStream(f"damaged {codec.name} data: {error}", delivered) from error
@@ -112,22 +144,22 @@ def _decompressed(codec: Codec, head: bytes, stream: BinaryIO) -> Iterator[bytes
 
 
 def _chunks(head: bytes, stream: BinaryIO, size: int) -> Iterator[bytes]:
-    yield head + stream.read(size)
+    yield head  # apart from what follows, which may be damaged
     while chunk := stream.read(size):
         yield chunk
 
 
 def _feed_limited(decoder: Any, data: bytes) -> Iterator[bytes]:
-    yield decoder.decompress(data, PIECE_BYTES)
+    yield decoder.decompress(data, _STEP_BYTES)
     while not decoder.eof and not decoder.needs_input:
-        yield decoder.decompress(b"", PIECE_BYTES)
+        yield decoder.decompress(b"", _STEP_BYTES)
 
 
 def _feed_zlib(decoder: Any, data: bytes) -> Iterator[bytes]:
-    piece = decoder.decompress(data, PIECE_BYTES)
+    piece = decoder.decompress(data, _STEP_BYTES)
     yield piece
-    while not decoder.eof and (decoder.unconsumed_tail or len(piece) == PIECE_BYTES):
-        piece = decoder.decompress(decoder.unconsumed_tail, PIECE_BYTES)
+    while not decoder.eof and (decoder.unconsumed_tail or len(piece) == _STEP_BYTES):
+        piece = decoder.decompress(decoder.unconsumed_tail, _STEP_BYTES)
         yield piece
 
 

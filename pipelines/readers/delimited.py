@@ -2,16 +2,17 @@
 
 import csv
 from collections.abc import Iterator
+from dataclasses import replace
 
-from pipelines.readers.plain import Line, decode
-from pipelines.readers.records import MAX_RECORD_BYTES, Quarantined, UnreadableError
+from pipelines.readers.plain import Line
+from pipelines.readers.records import MAX_RECORD_BYTES, Quarantined, ReadContext, UnreadableError
 
 DELIMITERS = ",\t;|"
 
 
-def sniff_delimiter(header: bytes) -> str:
+def sniff_delimiter(header: Line) -> str:
     """The delimiter that cuts the header's line into most fields; the first of ``DELIMITERS`` where several do."""
-    text = header.decode("utf-8", "replace")
+    text = header.data.decode(header.codec, "replace")
     return max(DELIMITERS, key=lambda delimiter: _count_outside_quotes(text, delimiter))
 
 
@@ -51,10 +52,11 @@ class DelimitedRows:
         except csv.Error as error:
             return UnreadableError("malformed_csv", f"{error} ({len(self._source.taken):,} lines)")
 
-    def quarantined(self, error: UnreadableError) -> Quarantined:
+    def quarantined(self, error: UnreadableError, context: ReadContext) -> Quarantined:
         """The quarantine entry for the row given last."""
-        raw = b"\n".join(line.data for line in self.lines)
-        return Quarantined(f"line {self.lines[0].number}", error.reason, error.error, raw)
+        first = self.lines[0]
+        raw = "\n".encode(first.codec).join(line.data for line in self.lines)
+        return replace(first, data=raw).quarantined(error, context)
 
 
 class _Lines:
@@ -83,8 +85,8 @@ class _Lines:
         if self._bytes > MAX_RECORD_BYTES:
             raise UnreadableError("too_long", f"a row of more than {MAX_RECORD_BYTES:,} bytes: a quote is not closed")
         try:
-            return decode(line.data) + "\n"
+            return line.text() + "\n"
         except UnreadableError as error:
             # The row's quotes must still be seen, or its other lines would pass for rows.
             self.undecodable = self.undecodable or error
-            return line.data.decode("utf-8", "surrogateescape") + "\n"
+            return line.data.decode(line.codec, "replace") + "\n"

@@ -26,9 +26,14 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.readers.archive_zip import count_members
+from pipelines.readers.archives import archive_format
 from pipelines.readers.compression import CODECS, MAGIC_BYTES, DamagedStream, open_decompressed
+from pipelines.sources import OPTIONS
 
 Part = tuple[int, int]
+#: Main-text extraction reads some 50 pages a second: a unit of so many is done within the minute.
+MAX_MEMBERS = 1024
 _SCAN_BYTES = 1 << 20
 #: ``<siteinfo>`` of the largest wikis takes some 5 KB.
 _MAX_HEAD_BYTES = 1 << 20
@@ -71,6 +76,9 @@ def plan_parts(path: Path, kind: str, options: Mapping[str, str], sizes: PartSiz
         sizes: how large the parts should be.
     """
     size = path.stat().st_size
+    if "members" in OPTIONS[kind] and (archive := archive_format(path)):
+        # Other archives must be read from their beginning.
+        return _members(count_members(path), len(sizes.wanted(size)) + 1) if archive == "zip" else []
     if not sizes.wanted(size):
         return []
     with open(path, "rb") as file:
@@ -105,6 +113,13 @@ def open_part(path: str, kind: str, part: Part | None) -> Iterator[PartStream]:
             yield _open_pages(file, part, Path(path).stat().st_size)
         else:
             yield PartStream(_Window(file, *part), part[0])  # type: ignore[arg-type]
+
+
+def _members(number: int, wanted_parts: int) -> list[Part]:
+    """Parts of about as many members each, so many parts or more: ``5, 2`` -> ``[(0, 3), (3, 5)]``."""
+    step = max(-(-number // max(wanted_parts, -(-number // MAX_MEMBERS))), 1)
+    parts = [(first, min(first + step, number)) for first in range(0, number, step)]
+    return parts if len(parts) > 1 else []
 
 
 def _join(group_bytes: Sequence[int], sizes: PartSizes) -> list[Part]:

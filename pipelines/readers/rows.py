@@ -7,12 +7,15 @@ import datetime
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipelines.readers.plain import decode
-from pipelines.readers.records import ReadContext, Record, Skipped, UnreadableError
+from pipelines.readers.charset import decode
+from pipelines.readers.records import MAX_RECORD_BYTES, ReadContext, Record, Skipped, UnreadableError
 from pipelines.spine.errors import CorpusmillError
 
 #: Document field -> column, for a source that maps none.
-OWN_COLUMNS = {"key": "id", "title": "title", "text": "text", "url": "url", "date": "date", "language": "language"}
+OWN_COLUMNS = {
+    "key": "id", "title": "title", "text": "text", "url": "url", "date": "date", "language": "language",
+    "author": "author", "revision": "revision",
+}  # fmt: skip
 
 Row = Mapping[str, Any]
 
@@ -53,37 +56,44 @@ def check_columns(columns: Mapping[str, str], there: Iterable[str], context: Rea
     return sorted(set(columns.values()) & set(names))
 
 
-def from_row(row: Row, columns: Mapping[str, str], context: ReadContext, offset: int) -> Record | Skipped:
+def from_row(row: Row, columns: Mapping[str, str], context: ReadContext, offset: int, locator: str) -> Record | Skipped:
     """The document that a row holds.
 
     Args:
-        row: column -> value; text may be ``str`` or UTF-8 ``bytes``.
+        row: column -> value; a text may be ``str`` or UTF-8 ``bytes``, the author a list of texts.
         columns: document field -> column.
         context: of the file.
         offset: stands in the key of a row that has none.
+        locator: where the row lies.
     Raises:
-        UnreadableError: missing_text, missing_key, wrong_type, invalid_utf8, nul, lone_surrogate.
+        UnreadableError: missing_text, missing_key, wrong_type, too_long, invalid_utf8, nul, lone_surrogate.
     """
-    values = {field: row.get(column) for field, column in columns.items()}
-    text = values.pop("text")
+    text = row.get(columns["text"])
     if text is None:
         raise UnreadableError("missing_text", f"column {columns['text']} is missing or null")
     if not isinstance(text, str | bytes):
         raise UnreadableError("wrong_type", f"text: expected a string, got {type(text).__name__}")
+    if len(text) > MAX_RECORD_BYTES:
+        raise UnreadableError("too_long", f"{len(text):,} long; at most {MAX_RECORD_BYTES:,} are read as one record")
     text = _text(text, "text")
-    others = {field: _text(value, field) for field, value in values.items()}
+    others = {
+        field: _text(value, field)
+        for field, column in columns.items()
+        if field != "text" and (value := row.get(column)) is not None
+    }
     if not text.strip():
-        return Skipped("empty")
+        return Skipped("empty", locator)
     key = others.pop("key", "")
     if not key and "key" in context.columns:
         raise UnreadableError("missing_key", f"column {columns['key']} is missing, null or empty")
-    return Record(key=key or context.key_at(offset), text=text, **{"title": "", **others})
+    title = others.pop("title", "")
+    return Record(key or context.key_at(offset), title, text, **others)  # type: ignore[arg-type]
 
 
 def _text(value: Any, field: str) -> str:
-    """A value of a row as text that UTF-8 can hold; nothing is ""."""
-    if value is None:
-        return ""
+    """A value of a row as text that UTF-8 can hold."""
+    if field == "author" and isinstance(value, list):
+        return ", ".join(_text(name, "one author") for name in value if name)
     if isinstance(value, datetime.date):  # datetime.datetime too
         return value.isoformat()
     if isinstance(value, bytes):
