@@ -267,7 +267,7 @@ def _quarantine_batch(refused: Sequence[Quarantined], unit: Unit) -> pa.RecordBa
 STAGE = Stage(
     "pipelines.extract",
     ExtractParams,
-    ("python", "pyarrow", "datasets", "fastwarc", "justext", "lxml", "opencc", "resiliparse", "trafilatura"),
+    ("python", "pyarrow", "brotli", "datasets", "justext", "lxml", "opencc", "resiliparse", "trafilatura", "zstandard"),
     has_runner=True,
 )
 

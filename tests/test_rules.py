@@ -138,6 +138,7 @@ def test_lines_without_punctuation_go_only_where_that_rule_is_on_and_not_in_thai
     assert apply_rules([text], ["en"], params)[0].text == "A line with one.\n『日本語の行』"
     assert apply_rules([text], ["en"], params)[0].lines_removed == {"c4.unpunctuated_line": 2}
     assert apply_rules([text], ["th"], params)[0].text == text
+    assert apply_rules([text], ["th-TH"], params)[0].text == text
     assert apply_rules([text], ["en"], PARAMS)[0].text == text
 
 

@@ -47,7 +47,7 @@ def apply_rules(texts: Sequence[str], languages: Sequence[str], params: RulePara
 
     Args:
         texts: normalised texts (`pipelines.cleaning.normalize`).
-        languages: the language code of each, as in ``params.stop_words``.
+        languages: the language code of each, ``en`` or ``en-us``; the limits are by the part before the hyphen.
         params: limits.
     Raises:
         CorpusmillError: an unknown rule to skip, or not as many limits as sizes of runs.
@@ -101,7 +101,7 @@ def check_params(params: RuleParams) -> None:
 
 
 def _judge(texts: Sequence[str], languages: Sequence[str], params: RuleParams) -> list[Verdict]:
-    table = TextTable.read(texts, languages)
+    table = TextTable.read(texts, [language.partition("-")[0].lower() for language in languages])
     catching = _catching(table, params)
     documents = Documents(table.keep_lines(catching < 0))
     names = [name for name in DOCUMENT_RULES if name not in params.skip]

@@ -1,7 +1,7 @@
 """The records of a WARC file, each bounded by its own Content-Length (ISO 28500).
 
 Framed here and not by fastwarc, which (2.0.1) ends the file at the first bad header, gives a record that breaks off
-as an empty one without a word, and aborts on streams that cannot seek. It still reads the HTTP inside a record.
+as an empty one without a word, and aborts on streams that cannot seek.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,6 +23,7 @@ class WarcRecord:
         offset: of its first byte in the uncompressed file.
         headers: its named fields, names in lower case; the first of a name.
         data: the whole record, header included; only the header of a type that nobody asked for.
+        header_bytes: how much of ``data`` is the header.
         refused: "", ``malformed_warc``, ``too_long``, ``truncated``, ``damaged``, ``empty_file``, ``wrong_format``.
         error: what exactly is wrong with a refused one.
     """
@@ -32,6 +33,12 @@ class WarcRecord:
     data: bytes = b""
     refused: str = ""
     error: str = ""
+    header_bytes: int = 0
+
+    @property
+    def content(self) -> bytes:
+        """What stands behind the header."""
+        return self.data[self.header_bytes :]
 
     @property
     def kind(self) -> str:
@@ -81,7 +88,7 @@ def _next_record(source: "_Source", wanted_type: str) -> WarcRecord:
     if is_wanted and size > MAX_RECORD_BYTES:
         error = f"{size:,} bytes; at most {MAX_RECORD_BYTES:,} are read as one record"
         return WarcRecord(offset, headers, header, "too_long", error)
-    return WarcRecord(offset, headers, header + kept)
+    return WarcRecord(offset, headers, header + kept, header_bytes=len(header))
 
 
 def _resynced(source: "_Source", refused: WarcRecord) -> WarcRecord:
