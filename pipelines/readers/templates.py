@@ -1,31 +1,70 @@
-"""Which template shows what: names -> handler, one row each, by meaning and then by language.
+"""Which template shows what: names -> handler, one row each, by meaning; ``templates_by_language`` goes before it.
 
-To keep one more template, add its name to a row (lower case, spaces for underscores, names apart by ``|``), or
-add a row, and a line in ``tests/test_wikitext.py``. The rule for every other name: **a template that stands in no
-row is dropped**, and leaves a marker so that brackets emptied by it go too.
+**The rule for every name that stands nowhere: the template is dropped**, leaves a marker so that brackets emptied by
+it go too, and is counted by its name (``dropped_templates`` in the ledger). To keep one:
+
+- for one corpus: ``params.yaml: extract.wikitext.templates``, name -> one of ``WORDS`` or ``named:KEY``, as in
+  ``{"my template": first, "other": "named:text"}``;
+- for everybody: add its name to a row (lower case, spaces for underscores, names apart by ``|``), or add a row, and a
+  line in ``tests/test_wikitext.py``.
+
+| word | what ``{{name|a|b|c}}`` shows |
+|---|---|
+| first, second, third, last | ``a``, ``b``, ``c``, ``c`` |
+| second_or_first, third_or_second | ``b``, ``c``; the other one where it is missing |
+| label_or_first | the argument ``lt``, ``label`` or ``display``, else ``a`` |
+| joined, comma_joined | ``a b c``, ``a, b, c`` |
+| list, block, quote | a list of a, b, c; ``a`` on lines of its own; ``a`` (or ``text=``) as a block quotation |
+| nothing, drop | nothing; ``drop`` closes up the brackets around it, ``nothing`` is for anchors and padding |
+| named:KEY | the argument ``KEY=`` |
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
+from pipelines.readers import wikitext_dates as dates
 from pipelines.readers import wikitext_values as show
+from pipelines.readers.wikitext_dates import Page, PageHandler
 from pipelines.readers.wikitext_marks import hide
 from pipelines.readers.wikitext_values import Handler, constant, first, joined, last, second, wrapped
+from pipelines.spine.errors import CorpusmillError
+
+WORDS: Mapping[str, Handler] = {
+    "first": first,
+    "second": second,
+    "third": show.third,
+    "last": last,
+    "second_or_first": show.second_or_first,
+    "third_or_second": show.third_or_second,
+    "label_or_first": show.label_or_first,
+    "joined": joined(" "),
+    "comma_joined": joined(", "),
+    "list": show.item_list,
+    "block": show.block,
+    "quote": show.quotation,
+    "nothing": show.nothing,
+    "drop": show.dropped,
+}
 
 
-class Page(NamedTuple):
-    """What a template may know of the page: its title, and when the revision was written (ISO 8601; "" unknown)."""
+def handler_of(word: str, where: str) -> Handler:
+    """The handler that a word of ``params.yaml`` names.
 
-    title: str
-    timestamp: str
+    Raises:
+        CorpusmillError: there is no such word; it names those that there are.
+    """
+    if word.startswith("named:") and word[6:].strip():
+        return show.argument(word[6:].strip().lower())
+    if word not in WORDS:
+        raise CorpusmillError(
+            "unknown word for a template", where=where, expected=f"{', '.join(WORDS)} or named:KEY", got=repr(word)
+        )
+    return WORDS[word]
 
 
-PageHandler = Callable[[Sequence[str], Mapping[str, str], Page], str]
-
-
-def _rows(*rows: tuple[Handler, str]) -> dict[str, Handler]:
+def rows(*table_rows: tuple[Handler, str]) -> dict[str, Handler]:
+    """Names -> handler, of rows ``(handler, "name | name")``."""
     table: dict[str, Handler] = {}
-    for handler, names in rows:
+    for handler, names in table_rows:
         for name in names.split(" | "):
             if name in table:
                 raise ValueError(f"template {name!r} stands in two rows of one group")
@@ -34,7 +73,7 @@ def _rows(*rows: tuple[Handler, str]) -> dict[str, Handler]:
 
 
 # fmt: off
-SHARED: dict[str, Handler] = _rows(
+SHARED: dict[str, Handler] = rows(
     # numbers, units, formulas
     (show.convert, "convert | cvt | convert/spell"),
     (show.value, "val"),
@@ -43,6 +82,7 @@ SHARED: dict[str, Handler] = _rows(
     (first, "chem2 | sub | mp | fmtn | nobold | decimals | rnd | round"),
     (show.fraction, "frac | fraction | sfrac | bruch | ausschreiben"),
     (show.power_of_ten, "e | esp | e-sp"),
+    (show.height, "height"),
     (show.percentage, "percentage | pct | percent"),
     (lambda args, named: show.superscript(first(args, named)), "sup | smallsup"),
     (lambda args, named: "10" + show.superscript(first(args, named)), "10^"),
@@ -58,15 +98,15 @@ SHARED: dict[str, Handler] = _rows(
     (constant("⇌"), "eqm"),
     # dates
     (show.circa, "circa | c. | ca | ca."),
-    (show.as_of(""), "as of | asof"),
-    (show.iso_date, "start date | end date | birth date | death date | dts | date table sorting | film date"),
-    (show.iso_date, "birth-date | death-date"),
-    (show.iso_date, "dtsh | start date and age | birth date and age | death date and age | bda | dda | b-da"),
-    (show.old_style_date, "oldstyledate | old style date | osd"),
-    (first, "by | mlby | nfly | nhly | nbay | cfby | year | date | birth year and age"),
+    (dates.as_of(""), "as of | asof"),
+    (dates.iso_date, "start date | startdate | end date | birth date | death date | dts | date table sorting | film date"),
+    (dates.iso_date, "birth-date | death-date"),
+    (dates.iso_date, "dtsh"),
+    (dates.old_style_date, "oldstyledate | old style date | osd"),
+    (first, "by | mlby | nfly | nhly | nbay | cfby | year | date"),
     # languages and writing
     (second, "lang | langx | lang2 | langnf | llang | wikt-lang | script | transl/nf | lang-x | native name"),
-    (second, "nativename"),
+    (second, "nativename | sort"),
     (last, "transl | transliteration | tlit | translit | translation | rtl-lang"),
     (show.nihongo, "nihongo | nihongo foot | nihongo title"),
     (show.nihongo_romaji_first, "nihongo3 | nihongo krt"),
@@ -76,8 +116,8 @@ SHARED: dict[str, Handler] = _rows(
     (first, "tooltip | tt | h:title"),
     (show.chinese, "zh | zh-full | chinese | lang-zh | zh-cpw"),
     (show.english_sounds, "ipac-en"),
-    (show.sounds, "ipa | ipa-all | ipalink | ipa link | ipa-cen | ipa2"),
-    (first, "respell | pronunciation respelling | vr | audio-ipa | phoneme | phonemes"),
+    (show.sounds, "ipa | ipa-all | ipalink | ipa link | ipa-cen | ipa2 | мфа | afi"),
+    (show.spelled_sounds, "respell | pronunciation respelling | vr | audio-ipa | phoneme | phonemes"),
     (wrapped("⟨", "⟩"), "angbr | angle bracket | grapheme | angbr ipa | angbraces"),
     # appearance: the text is the first argument
     (first, "nowrap | nobr | nobreak | nowr | small | smaller | big | larger | large | sc | smallcaps | sc2 | em"),
@@ -97,7 +137,7 @@ SHARED: dict[str, Handler] = _rows(
     (show.label_or_first, "ill | interlanguage link | illm | interlanguage link multi | link-interwiki | iw2 | red"),
     (show.label_or_first, "pslink | link"),
     (first, "url | official url | flag | flagcountry | flagu | flagg | flag+link | flag decoration text | sortname1"),
-    (first, "annotated link"),
+    (first, "annotated link | marriage"),
     (joined(" "), "sortname | ship/name | bibleverse | bibref | bibleref | bible verse | bibleref2 | sourcetext"),
     (joined(" § "), "section link | slink"),
     (show.ship, "ship"),
@@ -109,11 +149,12 @@ SHARED: dict[str, Handler] = _rows(
     (show.prefixed_ship("RMS"), "rms"),
     # blocks and lists
     (show.quotation, "quote | blockquote | cquote | quotation | bquote | rquote | quote box | poemquote"),
-    (show.quotation, "poem quote | centered pull quote"),
+    (show.quotation, "poem quote | centered pull quote | pull quote"),
     (show.block, "plainlist | flatlist | columns-list | div col | poem | multicol | collapse | unindent | indent"),
     (show.block, "hidden text"),
     (show.second_block, "col-list"),
     (show.item_list, "ubl | unbulleted list | bulleted list | ublist | ordered list | blist | olist | numbered list"),
+    (show.item_list, "vunblist"),
     (joined(", "), "hlist | comma separated entries | cslist | flat list"),
     # characters
     (constant(hide("|")), "! | pipe"),
@@ -137,147 +178,23 @@ SHARED: dict[str, Handler] = _rows(
     (constant("\n"), "clear | - | break | crlf | br | clr | brk"),
     (show.nothing, ", | anchor | anchors | wbr | zwj | zwnj | shy | hidden anchor | 0 | display none"),
     (show.nothing, "hid | ntsh | sort under"),
+    # known to hold no running text; PREFIXES and SUFFIXES name more of them
+    (show.dropped, "citation | reflist | refbegin | refend | references | notelist | efn | sfn | sfnp | harv | harvnb"),
+    (show.dropped, "harvtxt | rp | r | main | main article | see also | further | about | for | other uses | hatnote"),
+    (show.dropped, "redirect | distinguish | details | portal | portal bar | authority control | commons | coord"),
+    (show.dropped, "commons category | commonscat | wikiquote | wikisource | wiktionary | sister project links"),
+    (show.dropped, "citation needed | cn | fact | clarify | dead link | webarchive | who | when | which | update inline"),
+    (show.dropped, "use dmy dates | use mdy dates | short description | good article | featured article | navbox"),
+    (show.dropped, "unreferenced | refimprove | more citations needed | multiple image | audio | listen | toc | isbn"),
+    (show.dropped, "flagicon | refn | efn2 | legend | div col end | col-begin | col-break | col-end | colbegin | colend"),
+    (show.dropped, "col-2 | col-3 | col-4 | col-5 | page needed | expand section | unreferenced section | dmoz | harvid"),
+    (show.dropped, "refimprove section | sfnref | oclc | official website | imdb name | imdb title | sisterlinks | main2"),
+    (show.dropped, "otheruses | redirect2 | seealso | toc right | wide image | double image | google books"),
+    (show.dropped, "normdaten | bar percent | clade | location map | location map~ | wikivoyage | wikibooks | refnest"),
+    (show.dropped, "pp-move | pp-move-indef | pp-semi | pp-semi-indef | pp-pc1 | pp-vandalism | pp-protected"),
 )
-_MONTHS_UK = (
-    "січня", "лютого", "березня", "квітня", "травня", "червня",
-    "липня", "серпня", "вересня", "жовтня", "листопада", "грудня",
-)
-_MONTHS_RU = (
-    "января", "февраля", "марта", "апреля", "мая", "июня",
-    "июля", "августа", "сентября", "октября", "ноября", "декабря",
-)
-
-BY_LANGUAGE: dict[str, dict[str, Handler]] = {
-    "en": _rows(
-        (show.as_of("as of"), "as of | asof"),
-        (first, "railgauge | track gauge | which? | visible anchor | when span"),
-    ),
-    "ar": _rows(
-        (first, "خط عربي | نص عربي | تنسيق | خ | صغير | كبير | وزن | ويكيفر | وصلة إنترويكي | عد | وإو"),
-        (second, "لغ | لغة"),
-        (show.quotation, "اقتباس | اقتباس خاص"),
-        (constant("\n"), "سطر جديد"),
-    ),
-    "de": _rows(
-        (first, "formatzahl | zahl | ens | des | frs | rus | las | grs | its | spas | arf | has | fas | pls | jas"),
-        (first, "zhs | dn | unicode"),
-        (wrapped("„", "“"), '"'),
-        (show.quotation, "zitat | zitat-en | zitat-fr | zitat-la"),
-        (show.number_and_unit, "maß"),
-    ),
-    "es": _rows(
-        (show.number_and_unit, "unidad"),
-        (first, "esd | versalita | versalitas | nowrap | bandera2"),
-        (wrapped("siglo "), "siglo"),
-        (wrapped("a. C. "), "ac"),
-        (show.quotation, "cita"),
-    ),
-    "fa": _rows(
-        (first, "به انگلیسی | به لاتین | به فرانسوی | به آلمانی | به عربی | عبارت عربی | ارقام | به فارسی | رشد"),
-        (constant("\n"), "سخ"),
-        (show.quotation, "نقل قول | گفتاورد"),
-    ),
-    "fr": _rows(
-        (show.number_and_unit, "unité | nombre | nb | tmp | température"),
-        (first, "nobr | lien | japonais | x10 | petites capitales | pc | nowrap | citation nécessaire | souligner"),
-        (second, "langue | citation étrangère"),
-        (joined(" "), "date | date- | heure | année | date républicaine"),
-        (wrapped("« ", " »"), "citation | cita | guillemets"),
-        (show.quotation, "citation bloc | début citation"),
-        (wrapped("– ", " –"), "incise"),
-        (wrapped("p. "), "p. | page"),
-        (wrapped("vol. "), "vol."),
-        (wrapped("", "e siècle"), "s- | s | sp- | s mini- | siècle"),
-        (wrapped("", "e"), "e | ème | exp"),
-        (constant("er"), "er"),
-        (constant("re"), "re"),
-    ),
-    "he": _rows(
-        (constant("\n"), "ש"),
-        (show.nothing, "כ"),
-        (first, "מודגש | קטן | לועזית | נוסח | קישור שפה"),
-        (show.quotation, "ציטוט"),
-    ),
-    "it": _rows(
-        (first, "ta | chiarire | senza fonte | maiuscoletto | citazione necessaria"),
-        (show.number_and_unit, "m | unità"),
-        (show.quotation, "citazione | quote"),
-    ),
-    "ja": _rows(
-        (show.label_or_first, "仮リンク | 日本語版にない記事リンク | 並び替えリンク"),
-        (first, "en | fr | de | ru | zh | ko | el | la | es | it | pt | nl | sv | 要出典範囲 | いつ範囲 | 誰範囲"),
-        (first, "要検証範囲 | 独自研究範囲 | 疑問点範囲"),
-        (first, "jis2004フォント | 補助漢字フォント | cp932フォント | 拡張漢字 | 旧字体 | 新字体 | 下げ核 | 上げ核"),
-        (first, "interlang | ilq | 色 | 縦書き"),
-        (first, "要説明範囲 | 要ページ番号範囲 | 和暦 | 西暦 | unicodeフォント | 環境依存文字 | ipaフォント | 国旗"),
-        (first, "large2 | 変体仮名フォント"),
-        (show.third, "langwithname"),
-        (second, "llang"),
-        (show.with_reading("（", "）", "、"), "読み仮名 | ruby | ルビ | 読み仮名 ruby不使用 | ふりがな | yomi"),
-        (wrapped("〔", "〕"), "bracket | 補注"),
-        (show.nothing, "語中改行 | 隠し | padding"),
-        (show.quotation, "引用 | 引用2 | quotation"),
-        (constant("\n"), "改行"),
-    ),
-    "ko": _rows(
-        (second, "llang | 언어 | 언어링크"),
-        (first, "국기나라 | 임시링크 | 작게 | 크게 | 한자"),
-        (show.with_reading("(", ")", ", "), "한글한자 | 루비"),
-        (show.quotation, "인용문 | 인용"),
-    ),
-    "mr": _rows(
-        (first, "लेखनाव2 | w | ध्वज | संख्या | नोबोल्ड"),
-        (constant("₹"), "रुपया"),
-        (show.quotation, "अवतरण"),
-    ),
-    "pl": _rows(
-        (first, "liczba | j | k | u"),
-        (show.quotation, "cytat"),
-    ),
-    "pt": _rows(
-        (first, "fmtn"),
-        (show.number_and_unit, "unidade"),
-        (show.quotation, "quote | citação | cquote"),
-    ),
-    "ru": _rows(
-        (show.second_or_first, "не переведено | не переведено 2 | не переведено 3 | не переведено 5 | нп | нп2"),
-        (show.second_or_first, "нп3 | нп4 | нп5 | iw"),
-        (first, "число | s | nobr | nowrap | comment | граммема | подсказка | мн | большой | хангыль | китайский"),
-        (first, "год | е"),
-        (show.day_month_year(_MONTHS_RU, day_first=True), "сс | дата"),
-        (show.second_or_first, "lang-x | tr"),
-        (show.quotation, "цитата | врезка"),
-        (constant("№"), "номер"),
-    ),
-    "uk": _rows(
-        (show.second_or_first, "не перекладено | нп | нп2 | нп3 | нп5 | iw | link-interwiki"),
-        (first, "число | s | м. | к. | гр | особа | ref+ | легенда | підказка | абревіатура | кегль | мала"),
-        (first, "comment"),
-        (second, "langi | langnf"),
-        (show.day_month_year(_MONTHS_UK, day_first=False), "дата"),
-        (show.day_month_year(_MONTHS_UK, day_first=True), "дс | дн"),
-        (constant("°C"), "градус цельсія"),
-        (show.nothing, "н"),
-        (show.quotation, "цитата"),
-    ),
-    "vi": _rows(
-        (first, "số | vi | nhỏ | nhỏ hơn | lớn | không xuống dòng | liên kết tạm | nôm | hán nôm | thanh"),
-        (show.as_of("tính đến năm"), "as of | tính đến"),
-        (show.label_or_first, "ill | liên kết ngôn ngữ khác"),
-        (show.quotation, "trích dẫn | lời trích | cquote"),
-    ),
-    "zh": _rows(
-        (show.label_or_first, "le | link-en | tsl/le | 僻字 | 僻字nb | internal link helper | link-ja"),
-        (show.third_or_second, "tsl | translink"),
-        (first, "jpn | kai | 樣式 | 鏈接 | nowrap | 标楷体 | 楷体 | 註音 | ruby-zh-p | 双引号"),
-        (show.with_reading("（", "）", "、"), "ruby | 注音 | zy"),
-        (joined(" – "), "bd | 生卒"),
-        (show.nothing, "noteta | 懸空"),
-        (show.quotation, "引文 | 引用"),
-    ),
-}
 # fmt: on
-# Families of names that differ by a language code: prefix -> handler.
+# Families of names that differ by a language code or a subject: beginning -> handler.
 PREFIXES: tuple[tuple[str, Handler], ...] = (
     ("lang-*", second),
     ("lang-", first),
@@ -287,37 +204,68 @@ PREFIXES: tuple[tuple[str, Handler], ...] = (
     ("link-", show.label_or_first),
     ("internal link helper/", show.label_or_first),
     ("hw-", first),
+    ("cite ", show.dropped),
+    ("ref-", show.dropped),
+    ("chú thích", show.dropped),
+    ("navbox", show.dropped),
+    ("user ", show.dropped),
 )
-# Functions of the text behind the colon: {{formatnum:1234}}.
-PARSER_FUNCTIONS: dict[str, Callable[[str], str]] = {
-    "formatnum": str,
-    "lc": str.lower,
-    "uc": str.upper,
-    "lcfirst": lambda text: text[:1].lower() + text[1:],
-    "ucfirst": lambda text: text[:1].upper() + text[1:],
-    "#formatdate": str,
-    "#dateformat": str,
+SUFFIXES: tuple[tuple[str, Handler], ...] = (
+    (" stub", show.dropped),
+    ("-stub", show.dropped),
+    ("-geo-stub", show.dropped),
+    (" navbox", show.dropped),
+    (" sidebar", show.dropped),
+)
+# Functions of the text behind the colon, {{formatnum:1234}}, and of the arguments behind it.
+ParserFunction = Callable[[str, Sequence[str], Page], str]
+PARSER_FUNCTIONS: dict[str, ParserFunction] = {
+    "formatnum": lambda text, args, page: text,
+    "lc": lambda text, args, page: text.lower(),
+    "uc": lambda text, args, page: text.upper(),
+    "lcfirst": lambda text, args, page: text[:1].lower() + text[1:],
+    "ucfirst": lambda text, args, page: text[:1].upper() + text[1:],
+    "plural": lambda text, args, page: args[0] if text == "1" and args else "".join(args[1:2]),
+    "#formatdate": lambda text, args, page: text,
+    "#dateformat": lambda text, args, page: text,
+    "#time": dates.time_function,
+    "#if": lambda text, args, page: "".join(args[:1] if text else args[1:2]),
+    "#ifeq": lambda text, args, page: "".join(args[1:2] if text == "".join(args[:1]) else args[2:3]),
+    # known to show nothing here
+    "defaultsort": lambda text, args, page: "",
+    "displaytitle": lambda text, args, page: "",
+    "#tag": lambda text, args, page: "",
 }
 
-
-def age(args: Sequence[str], named: Mapping[str, str], page: Page) -> str:
-    """Whole years from a date to a second date or to the revision: ``1950|5|20|2016|1|1`` -> ``65``."""
-    end = list(args[3:6]) or page.timestamp[:10].split("-")
-    try:
-        begin_day, end_day = tuple(map(int, args[:3])), tuple(map(int, end))
-    except ValueError:
-        return ""
-    return str(end_day[0] - begin_day[0] - (end_day[1:] < begin_day[1:])) if begin_day and end_day else ""
-
-
+_birth, _death = dates.date_and_age, dates.death_date_and_age
 PAGE_TEMPLATES: dict[str, PageHandler] = {
     "pagename": lambda args, named, page: page.title,
     "subpagename": lambda args, named, page: page.title,
     "fullpagename": lambda args, named, page: page.title,
-    "currentyear": lambda args, named, page: page.timestamp[:4],
-    "currentmonth": lambda args, named, page: page.timestamp[5:7],
-    "currentday": lambda args, named, page: page.timestamp[8:10].lstrip("0"),
-    "age": age,
-    "age in years": age,
-    "年数": age,
+    "currentyear": dates.current("Y"),
+    "localyear": dates.current("Y"),
+    "currentmonth": dates.current("m"),
+    "currentmonth1": dates.current("n"),
+    "currentmonthname": dates.current("F"),
+    "currentday": dates.current("j"),
+    "currentday2": dates.current("d"),
+    "currentdayname": dates.current("l"),
+    "currenttime": dates.current("H:i"),
+    "age": dates.age,
+    "age in years": dates.age,
+    "年数": dates.age,
+    "years ago": dates.years_since,
+    "birth year and age": _birth(first, " (age {})"),
 }
+for _names, _handler in (
+    ("birth date and age | bda | birth-date and age", _birth(dates.english_date, " (age {})")),
+    ("start date and age", _birth(dates.english_date, " ({} years ago)")),
+    ("death date and age | dda", _death(dates.english_date, " (aged {})")),
+    ("生年月日と年齢", _birth(dates.dated("{}年{}月{}日"), "（{}歳）")),
+    ("死亡年月日と没年齢", _death(dates.dated("{}年{}月{}日"), "（{}歳没）")),
+    ("ngày sinh và tuổi", _birth(dates.dated("{2} tháng {1}, {0}"), " ({} tuổi)")),
+    ("ngày mất và tuổi", _death(dates.dated("{2} tháng {1}, {0}"), " ({} tuổi)")),
+    ("출생일과 만나이", _birth(dates.dated("{}년 {}월 {}일"), " ({}세)")),
+    ("تاريخ الميلاد والعمر", _birth(dates.iso_date, " ({} سنة)")),
+):
+    PAGE_TEMPLATES |= dict.fromkeys(_names.split(" | "), _handler)

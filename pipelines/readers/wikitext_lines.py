@@ -6,22 +6,8 @@ Only a line that holds a marker is mended, so ``printf()`` and ``f(x, )`` in run
 import re
 
 from pipelines.readers.wikitext_marks import MARK
+from pipelines.readers.wikitext_words import LINK_SECTIONS
 
-# Sections that hold nothing but links to elsewhere; lower case. Every language's titles act in every wiki.
-# fmt: off
-LINK_SECTIONS = frozenset((
-    "external links", "external link", "weblinks", "liens externes", "lien externe", "enlaces externos",
-    "collegamenti esterni", "ligações externas", "externe links", "externe link", "externa länkar",
-    "eksterne lenker", "eksterne henvisninger", "aiheesta muualla", "linki zewnętrzne", "externí odkazy",
-    "externé odkazy", "külső hivatkozások", "legături externe", "dış bağlantılar", "pranala luar",
-    "pautan luar", "liên kết ngoài", "ссылки", "внешние ссылки", "посилання", "зовнішні посилання",
-    "външни препратки", "спољашње везе", "vanjske poveznice", "spoljašnje veze", "εξωτερικοί σύνδεσμοι",
-    "enllaços externs", "ligazóns externas", "kanpoko estekak", "nuorodos", "ārējās saites", "välislingid",
-    "外部リンク", "外部連結", "外部链接", "外部連接", "外部链结", "外部鏈接", "바깥 고리", "외부 링크",
-    "وصلات خارجية", "روابط خارجية", "پیوند به بیرون", "קישורים חיצוניים", "बाहरी कड़ियाँ", "बाह्य दुवे",
-    "बाह्य सूत्र", "แหล่งข้อมูลอื่น", "বহিঃসংযোগ", "வெளி இணைப்புகள்", "uorejuos saitys",
-))
-# fmt: on
 _SEPARATORS = ",;，；、،؛"
 _LOOSE = " \t:：–—-" + _SEPARATORS + MARK
 _brackets = re.compile(r"[ \t]?([(（\[])([^()（）\[\]]*+)([)）\]])")
@@ -29,20 +15,26 @@ _adjacent_markers = re.compile(r"\x02(?:[ \t]*\x02)+")
 _separator = re.compile(f"([{_SEPARATORS}])")
 _EMPTY_QUOTES = tuple(f"{pair[0]}{MARK}{pair[1]}" for pair in ("「」", "『』", "«»", "“”", '""', "《》", "„“", "‘’"))
 _STOPS = frozenset(".,;:!?)，。；：！？、）،؛؟»]")
+_ENDS = frozenset(".!?)。！？）؟")
 _ALL_SEPARATORS = frozenset(_SEPARATORS)
-_empty_brackets = re.compile(r"(?:^|(?<=[\s,;:]))[ \t]*\([ \t]*\)|[ \t]+\([ \t]*\)")
+# Behind a Latin letter "()" may be a function call; behind another letter it is what somebody forgot to fill in.
+_empty_brackets = re.compile(r"(?:^|(?<=[\s,;:\u0370-\u2fff]))[ \t]*\([ \t]*\)|[ \t]+\([ \t]*\)")
 _spaces = re.compile(r"[ \t\xa0]{2,}")
 _SPECIAL_STARTS = frozenset("=*#:;|!{-")
 
 
-def join_lines(text: str) -> str:
+def join_lines(text: str, headings: str = "plain") -> str:
     """Plain text from text whose inline markup is resolved.
 
-    Paragraphs, headings and lists are apart by an empty line; a list item begins with ``"- "``; a heading stands as a plain
+    Paragraphs, headings and lists are apart by an empty line; a list item begins with ``"- "``; a heading stands on a
     line, and only where text follows before the next heading of its level; sections of ``LINK_SECTIONS`` are left out.
+
+    Args:
+        text: of the page.
+        headings: plain; markdown: behind ``"## "``; none: left out.
     """
     out: list[str] = []
-    headings: list[tuple[int, str]] = []  # seen, not yet printed
+    pending: list[tuple[int, str]] = []  # headings seen, not yet printed
     skipped_level = 0
     after_blank = False
     for raw_line in text.split("\n"):
@@ -55,17 +47,19 @@ def join_lines(text: str) -> str:
                 level, title = heading
                 if not skipped_level or level <= skipped_level:
                     skipped_level = level if title.lower() in LINK_SECTIONS else 0
-                    while headings and headings[-1][0] >= level:
-                        headings.pop()
-                    headings.append(heading)
+                    while pending and pending[-1][0] >= level:
+                        pending.pop()
+                    pending.append(heading)
                 continue
             line = _without_line_mark(line)
         if skipped_level or not (line := _mended(line)):
             continue
-        if headings:
-            for _, title in headings:
-                out += ["", title] if out else [title]
-            headings.clear()
+        if pending:
+            if headings != "none":
+                for level, title in pending:
+                    shown = f"{'#' * level} {title}" if headings == "markdown" else title
+                    out += ["", shown] if out else [shown]
+            pending.clear()
             after_blank = True
         if after_blank and out:
             out.append("")
@@ -136,7 +130,7 @@ def _append_after_marker(out: list[str], piece: str) -> None:
     elif following[:1] in _ALL_SEPARATORS and ending in _ALL_SEPARATORS:
         piece = following[1:]
     elif following[:1] in _STOPS:
-        out[-1] = before.rstrip(_SEPARATORS) if following[0] in ")）" else before
+        out[-1] = before.rstrip(_SEPARATORS) if following[0] in _ENDS else before
         piece = following
     elif len(following) < len(piece) and len(before) < len(out[-1]):
         piece = following  # a marker between two spaces leaves one

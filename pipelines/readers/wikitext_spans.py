@@ -1,4 +1,4 @@
-"""The passes that look at pairs over a whole page: tags with literal content, templates, tables, links.
+"""The passes that look at pairs over a whole page: tags with literal content, templates, links.
 
 Each takes the page's text and returns it, in time linear in its length whatever is left unclosed: pairs are found by
 ``str.split`` and a stack, or by one scan, and what stays open at the end is unwound once.
@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable
 from html import unescape
 
-from pipelines.readers.templates import Page
 from pipelines.readers.wikitext_calls import TemplateRenderer, split_arguments
+from pipelines.readers.wikitext_dates import Page
 from pipelines.readers.wikitext_marks import MARK, hide
 
 # Extension tags whose content is not running text.
@@ -18,16 +18,24 @@ _DROPPED_TAGS = (
     "ref", "gallery", "timeline", "score", "imagemap", "hiero", "templatedata", "graph", "mapframe", "maplink",
     "inputbox", "indicator", "references", "table", "includeonly", "categorytree",
 )
-_SHOWN_TAGS = ("nowiki", "math", "chem", "ce", "pre", "syntaxhighlight", "source")
+_SHOWN_TAGS = ("nowiki", "math", "chem", "ce", "pre", "syntaxhighlight", "source", "code")
 # fmt: on
-_opening = re.compile(rf"<(?:!--|({'|'.join(_DROPPED_TAGS + _SHOWN_TAGS)})(?=[\s/>])([^<>]*)>)", re.IGNORECASE)
+
+
+def _openings(names: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"<(?:!--|({'|'.join(names)})(?=[\s/>])([^<>]*)>)", re.IGNORECASE)
+
+
+_opening = _openings(_DROPPED_TAGS + _SHOWN_TAGS)
+_opening_but_table = _openings(tuple(name for name in _DROPPED_TAGS if name != "table") + _SHOWN_TAGS)
+# MediaWiki reads the markup inside <code>; without any of these it holds none.
+_code_markup = re.compile(r"\[\[|\{\{|''|-\{|<|\n")
 _closing = {name: re.compile(rf"</{name}\s{{0,99}}>", re.IGNORECASE) for name in _DROPPED_TAGS + _SHOWN_TAGS}
 _table_tag = re.compile(r"<table\b", re.IGNORECASE)
 # Bounded on both sides: an unclosed tag that repeats the words must not be searched again and again.
 _invisible = re.compile(
     r"<(\w{1,12})\b[^<>]{0,300}?display\s{0,9}:\s{0,9}none[^<>]{0,300}>[^<]{0,500}</\1\s*>", re.IGNORECASE
 )
-_table_edge = re.compile(r"\n[ \t:*#;\x02]*(\{\|)|\|\}")
 # A call that runs over a heading is not a call but one that somebody forgot to close.
 _MAX_TEMPLATE_CHARS_BEFORE_HEADING = 2_000
 # MediaWiki itself expands no deeper than 40; without a bound, n nested calls that keep their text cost n copies of it.
@@ -39,16 +47,20 @@ def without_invisible(text: str) -> str:
     return _invisible.sub("", text)
 
 
-def resolve_literals(text: str) -> tuple[str, bool]:
+def resolve_literals(text: str, keep_tables: bool = False) -> tuple[str, bool]:
     """Comments, references and galleries removed; nowiki, pre, code and formulas hidden from the later passes.
 
+    Args:
+        text: of the page.
+        keep_tables: ``<table>`` stays as it is; else it goes too.
     Returns:
         ``(text, hidden)``: whether anything was hidden, so that the caller must ``reveal`` at the end.
     """
     out: list[str] = []
     position, hidden = 0, False
     closing = _ClosingTags(text)
-    while match := _opening.search(text, position):
+    opening = _opening_but_table if keep_tables else _opening
+    while match := opening.search(text, position):
         out.append(text[position : match.start()])
         inner = match.end()
         name = (match[1] or "").lower()
@@ -58,8 +70,12 @@ def resolve_literals(text: str) -> tuple[str, bool]:
             continue
         position = inner
         if text[inner - 2] == "/":
+            if name == "ref" and _is_in_brackets(text, match.start(), inner):
+                out.append(MARK)
             continue
         if (close := closing.find(name, inner)) is None:
+            continue
+        if name == "code" and _code_markup.search(text, inner, close.start()):
             continue
         if name == "table":
             close = _outer_table_close(text, inner, close, closing)
@@ -67,10 +83,20 @@ def resolve_literals(text: str) -> tuple[str, bool]:
         if name in _SHOWN_TAGS:
             out.append(_literal(name, match[2], text[inner : close.start()]))
             hidden = True
+        elif _is_in_brackets(text, match.start(), position):
+            out.append(MARK)
     if not out:
         return text, False
     out.append(text[position:])
     return "".join(out), hidden
+
+
+def _is_in_brackets(text: str, start: int, end: int) -> bool:
+    """Whether a bracket stands beside the reference ``text[start:end]``, which may have to be closed up.
+
+    Only there does a reference leave a marker: lines with markers are mended, which takes time.
+    """
+    return text[max(start - 1, 0)] in "(（" or text[end : end + 1] in (")", "）")
 
 
 class _ClosingTags:
@@ -107,7 +133,7 @@ def _outer_table_close(text: str, start: int, close: re.Match[str], closing: _Cl
 
 
 def _literal(tag: str, attributes: str, content: str) -> str:
-    if tag == "nowiki":
+    if tag in ("nowiki", "code"):
         return hide(unescape(content)) if "&" in content else hide(content)
     if tag in ("math", "chem", "ce"):
         # TeX ignores a space between braces; doubled ones would be taken for a template by whatever reads the text next.
@@ -165,32 +191,6 @@ def _after_unclosed(body: str) -> str:
     if end < 0:
         end = body.find("\n")
     return body[end:] if end >= 0 else split_arguments(body)[-1]
-
-
-def drop_tables(text: str) -> str:
-    """``text`` without ``{| … |}``, nested ones included. An opening that is never closed takes only its own line."""
-    text = f"\n{text}"
-    spans: list[tuple[int, int]] = []
-    opened: list[int] = []
-    for edge in _table_edge.finditer(text):
-        if edge[1]:
-            opened.append(edge.start())
-        elif opened:
-            start = opened.pop()
-            while spans and spans[-1][0] > start:
-                spans.pop()
-            spans.append((start, edge.end()))
-    for start in opened:
-        line_end = text.find("\n", start + 1)
-        spans.append((start, line_end if line_end >= 0 else len(text)))
-    out: list[str] = []
-    position = 0
-    for start, end in sorted(spans):
-        if start >= position:
-            out.append(text[position:start])
-            position = end
-    out.append(text[position:])
-    return "\n".join(out)
 
 
 def resolve_links(text: str, show_link: Callable[[str], str], is_dropped: Callable[[str], bool]) -> str:

@@ -58,6 +58,16 @@ def nothing(args: Sequence[str], named: Mapping[str, str]) -> str:
     return ""
 
 
+def dropped(args: Sequence[str], named: Mapping[str, str]) -> str:
+    """What holds no running text and leaves the hole that a dropped template leaves: a citation, a navigation box."""
+    return ""
+
+
+def argument(key: str) -> Handler:
+    """A handler that shows the named argument ``key``."""
+    return lambda args, named: named.get(key, "")
+
+
 def constant(text: str) -> Handler:
     return lambda args, named: text
 
@@ -172,64 +182,18 @@ def percentage(args: Sequence[str], named: Mapping[str, str]) -> str:
         return ""
 
 
+def height(args: Sequence[str], named: Mapping[str, str]) -> str:
+    """``{{height|cm=186}}`` -> ``186 cm``; ``{{height|ft=6|in=1}}`` -> ``6 ft 1 in``."""
+    return " ".join(f"{named[unit]} {unit}" for unit in ("m", "cm", "ft", "in") if named.get(unit))
+
+
 def circa(args: Sequence[str], named: Mapping[str, str]) -> str:
     return "c. " + " – ".join(arg for arg in args[:2] if arg)
 
 
-def iso_date(args: Sequence[str], named: Mapping[str, str]) -> str:
-    """``2003|6|26`` -> ``2003-06-26``; what is written in words stays as it is."""
-    parts = [arg for arg in args[:3] if arg]
-    if all(part.isdigit() for part in parts):
-        return "-".join(part.zfill(2) for part in parts)
-    return parts[0] if parts else ""
-
-
-def day_month_year(months: Sequence[str], day_first: bool, suffix: str = "") -> Handler:
-    """A handler for dates in numbers, with the month's name in the language of ``months`` (January first)."""
-
-    def date(args: Sequence[str], named: Mapping[str, str]) -> str:
-        day, month, year = (*(args if day_first else reversed(args[:3])), "", "", "")[:3] if args else ("",) * 3
-        if month.isdigit() and 1 <= int(month) <= 12:
-            month = months[int(month) - 1]
-        return " ".join(part for part in (day.lstrip("0"), month, year) if part) + (suffix if year else "")
-
-    return date
-
-
-def old_style_date(args: Sequence[str], named: Mapping[str, str]) -> str:
-    """``February 2|1905|January 20`` -> ``February 2 [O.S. January 20] 1905``."""
-    new, year, old = (*args, "", "", "")[:3]
-    return f"{new} [O.S. {old}] {year}".strip() if old else f"{new} {year}".strip()
-
-
-def as_of(phrase: str) -> Handler:
-    """A handler for ``{{as of|2014|5|lc=y}}``: ``phrase`` and the date."""
-
-    def render(args: Sequence[str], named: Mapping[str, str]) -> str:
-        if named.get("alt"):
-            return named["alt"]
-        date = iso_date(args, named)
-        lead = "since" if named.get("since") and phrase else phrase
-        if lead and not named.get("lc"):
-            lead = lead[0].upper() + lead[1:]
-        return f"{lead} {date}".strip() if date else ""
-
-    return render
-
-
 _SOUND_CODES = {
-    "'": "ˈ",
-    ",": "ˌ",
-    "_": " ",
-    "-": "",
-    "us": "",
-    "uk": "",
-    "lang": "",
-    "pron": "",
-    "local": "",
-    "ipa": "",
-    "also": "",
-}
+    "'": "ˈ", ",": "ˌ", "_": " ", "-": "", "us": "", "uk": "", "lang": "", "pron": "", "local": "", "ipa": "", "also": "",
+}  # fmt: skip
 
 
 def english_sounds(args: Sequence[str], named: Mapping[str, str]) -> str:
@@ -251,6 +215,15 @@ def sounds(args: Sequence[str], named: Mapping[str, str]) -> str:
 def bracketed_sounds(args: Sequence[str], named: Mapping[str, str]) -> str:
     shown = args[0] if args else ""
     return f"[{shown}]" if shown and shown[0] not in "[/" else shown
+
+
+def spelled_sounds(args: Sequence[str], named: Mapping[str, str]) -> str:
+    """A pronunciation spelled in letters, already in the form in which it is shown."""
+    return first(args, named)
+
+
+#: Handlers of pronunciations, which a setting leaves out.
+PRONUNCIATIONS: frozenset[Handler] = frozenset((english_sounds, sounds, bracketed_sounds, spelled_sounds))
 
 
 def nihongo(args: Sequence[str], named: Mapping[str, str]) -> str:
