@@ -11,7 +11,7 @@ export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint check verify clean
+.PHONY: help setup repro test lint check verify bench clean
 
 help: ## what can be asked for
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -49,6 +49,13 @@ check: $(STAMP)
 
 verify: $(STAMP) ## rebuild everything in a second clone without caches and compare dvc.lock byte by byte
 	@$(BIN)/python tests/verify_clone.py
+
+bench: $(STAMP) ## speed, memory and quality of extraction beside the peers, on ../shared/data (some 20 minutes)
+	@$(BIN)/python -m bench.wikipedia
+	@$(BIN)/python -m bench.speed
+	@$(BIN)/python -m bench.scaling
+	@$(BIN)/python -m bench.memory
+	@$(BIN)/python -m bench.html
 
 clean: ## forget finished units, checkpoints and logs (artifacts and DVC's cache stay)
 	rm -rf .cache logs

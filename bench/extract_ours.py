@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from pipelines.readers.mediawiki import read_mediawiki
+from pipelines.readers.mediawiki.reader import read_mediawiki
+from pipelines.readers.mediawiki.wikitext import WikitextSettings
 from pipelines.readers.records import ReadContext, Record
-from pipelines.readers.wikitext import WikitextSettings
 
 if TYPE_CHECKING:
-    from pipelines.readers.page import HtmlSettings
+    from pipelines.readers.web.page import HtmlSettings
 
 # A dump has no pages of HTML, and importing what reads them would take half of the start-up.
 _NO_HTML = cast("HtmlSettings", None)

@@ -17,7 +17,7 @@ from typing import Any
 
 def ours(extractor: str) -> Callable[[bytes], str]:
     """``extract``'s own reader with that extractor."""
-    from pipelines.readers.page import HtmlSettings, read_page
+    from pipelines.readers.web.page import HtmlSettings, read_page
 
     settings = HtmlSettings(extractor)
     return lambda raw: read_page(raw, "", settings).text

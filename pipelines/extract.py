@@ -24,19 +24,19 @@ import pyarrow as pa
 from pipelines.divide import plan_files
 from pipelines.named_files import add_options, named_files
 from pipelines.process import run_units
-from pipelines.readers.archives import archive_format, read_archive
-from pipelines.readers.columnar import read_arrow, read_parquet
-from pipelines.readers.hub import read_hf
+from pipelines.readers.archives.reader import archive_format, read_archive
 from pipelines.readers.mail import read_mail
-from pipelines.readers.mediawiki import read_mediawiki
-from pipelines.readers.page import HtmlSettings
+from pipelines.readers.mediawiki.reader import read_mediawiki
+from pipelines.readers.mediawiki.wikitext import WikitextSettings
 from pipelines.readers.parts import PartSizes, open_part
 from pipelines.readers.plain import read_text
 from pipelines.readers.records import Item, Quarantined, ReadContext, Record, Skipped
 from pipelines.readers.sgml import read_sgml
-from pipelines.readers.tables import read_csv, read_jsonl
-from pipelines.readers.web import read_html, read_warc
-from pipelines.readers.wikitext import WikitextSettings
+from pipelines.readers.tables.columnar import read_arrow, read_parquet
+from pipelines.readers.tables.hub import read_hf
+from pipelines.readers.tables.reader import read_csv, read_jsonl
+from pipelines.readers.web.page import HtmlSettings
+from pipelines.readers.web.reader import read_html, read_warc
 from pipelines.sources import OPTIONS, read_fetch_manifest
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError

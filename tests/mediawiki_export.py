@@ -4,7 +4,7 @@ import io
 
 from reading import reading
 
-from pipelines.readers.mediawiki import read_mediawiki
+from pipelines.readers.mediawiki.reader import read_mediawiki
 from pipelines.readers.records import Item, Quarantined, Record
 
 SITEINFO = """  <siteinfo>

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from pipelines.readers.page import HtmlSettings
+from pipelines.readers.mediawiki.wikitext import WikitextSettings
 from pipelines.readers.records import ReadContext
-from pipelines.readers.wikitext import WikitextSettings
+from pipelines.readers.web.page import HtmlSettings
 
 WIKITEXT = WikitextSettings(
     headings="plain", tables="drop", infoboxes="drop", ipa="keep", disambiguation="keep", variant="", opencc="",

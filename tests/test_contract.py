@@ -43,7 +43,7 @@ def listed(stage: str) -> tuple[set[str], set[str]]:
         if dep.startswith("data/"):
             data.add(dep)
         elif (ROOT / dep).is_dir() and dep != "pipelines/spine":
-            sources |= {path.relative_to(ROOT).as_posix() for path in (ROOT / dep).glob("*.py")}
+            sources |= {path.relative_to(ROOT).as_posix() for path in (ROOT / dep).rglob("*.py")}
         else:
             sources.add(dep)
     return sources, data

@@ -3,7 +3,7 @@
 import pytest
 from lxml.html import document_fromstring, tostring
 
-from pipelines.readers.main_text import is_dense, join_pieces, trim_edges
+from pipelines.readers.web.main_text import is_dense, join_pieces, trim_edges
 
 EN = ["The council decided on Monday that the mill will be restored.", "It was built in 1912 by a miller."]
 ZH = ["市政府今天宣布，这座有百年历史的老磨坊将在明年全面修复。", "磨坊建于一九一二年，一直用到战后。"]

@@ -11,7 +11,7 @@ import pytest
 from mediawiki_export import export, keys, page, quarantined, read
 from reading import reading
 
-from pipelines.readers.mediawiki import page_url, read_mediawiki
+from pipelines.readers.mediawiki.reader import page_url, read_mediawiki
 from pipelines.readers.records import Record, Skipped
 
 

@@ -8,9 +8,10 @@ import pytest
 from mediawiki_export import export, keys, page, quarantined, read
 from reading import reading
 
-from pipelines.readers import mediawiki_pages, mediawiki_xml
 from pipelines.readers.compression import DamagedStream
-from pipelines.readers.mediawiki import read_mediawiki
+from pipelines.readers.mediawiki import page_parser as mediawiki_xml
+from pipelines.readers.mediawiki import pages as mediawiki_pages
+from pipelines.readers.mediawiki.reader import read_mediawiki
 from pipelines.readers.records import Quarantined, Record
 from pipelines.spine.errors import CorpusmillError
 

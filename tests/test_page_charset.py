@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.readers.page_charset import decode_page
+from pipelines.readers.web.charset import decode_page
 
 TEXTS = {
     "zh": "新华社北京五月一日电，市政府今天宣布，这座有百年历史的老磨坊将在明年全面修复，并向公众开放。",

@@ -5,7 +5,7 @@ import json
 import pytest
 from trafilatura import load_html
 
-from pipelines.readers.page_facts import Facts, language_tag, page_facts
+from pipelines.readers.web.facts import Facts, language_tag, page_facts
 
 
 def facts(head: str, body: str = "<p>Words.</p>", lang: str = "", header: str = "") -> Facts:

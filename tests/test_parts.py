@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from reading import reading
 
-from pipelines.readers.archives import read_archive
-from pipelines.readers.mediawiki import read_mediawiki
+from pipelines.readers.archives.reader import read_archive
+from pipelines.readers.mediawiki.reader import read_mediawiki
 from pipelines.readers.parts import PartSizes, is_uncut_dump, open_part, plan_parts
 from pipelines.readers.plain import read_text
 from pipelines.readers.records import Quarantined, Record
-from pipelines.readers.tables import read_jsonl
+from pipelines.readers.tables.reader import read_jsonl
 
 HEAD = (
     '<mediawiki version="0.11" xml:lang="uk">\n  <siteinfo><base>https://uk.wikipedia.org/wiki/X</base><namespaces>'

@@ -14,8 +14,8 @@ import pytest
 import zstandard
 from reading import reading
 
-from pipelines.readers.archive_zip import count_members
-from pipelines.readers.archives import archive_format, is_wanted, iter_members, read_archive
+from pipelines.readers.archives.reader import archive_format, is_wanted, iter_members, read_archive
+from pipelines.readers.archives.zip_entries import count_members
 from pipelines.readers.plain import read_text
 from pipelines.readers.records import Item, Quarantined, Record, Skipped
 from pipelines.spine.errors import CorpusmillError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.readers.boilerplate import AT_THE_EDGES, drop_boilerplate, matching_rule
+from pipelines.readers.web.boilerplate import AT_THE_EDGES, drop_boilerplate, matching_rule
 
 FIRST = "The council decided on Monday that the old mill will be restored."
 LAST = "It was built in 1912 by a miller from the next valley."

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from reading import reading
 
-from pipelines.readers.columnar import read_arrow, read_parquet
-from pipelines.readers.hub import parse_hub_name, read_hf
 from pipelines.readers.records import Quarantined, ReadContext, Record, Skipped
+from pipelines.readers.tables.columnar import read_arrow, read_parquet
+from pipelines.readers.tables.hub import parse_hub_name, read_hf
 from pipelines.spine.errors import CorpusmillError
 
 OWN = reading()

@@ -6,7 +6,7 @@ import tarfile
 import pytest
 from reading import reading
 
-from pipelines.readers.archives import read_archive
+from pipelines.readers.archives.reader import read_archive
 from pipelines.readers.charset import ENCODING_HINT
 from pipelines.readers.records import Quarantined, Record, Skipped
 from pipelines.readers.sgml import read_sgml

@@ -6,10 +6,10 @@ import io
 import pytest
 from reading import reading
 
-from pipelines.readers import delimited
 from pipelines.readers.charset import ENCODING_HINT
 from pipelines.readers.records import Quarantined, ReadContext, Record, Skipped
-from pipelines.readers.tables import read_csv, read_jsonl
+from pipelines.readers.tables import delimited
+from pipelines.readers.tables.reader import read_csv, read_jsonl
 from pipelines.spine.errors import CorpusmillError
 
 OWN = reading()

@@ -12,13 +12,13 @@ import pytest
 import zstandard
 from reading import reading
 
-from pipelines.readers import main_text as main_text_module
-from pipelines.readers import page as page_module
-from pipelines.readers import web as web_module
-from pipelines.readers.page import HtmlSettings, read_page
 from pipelines.readers.records import Quarantined, Record, Skipped, UnreadableError
-from pipelines.readers.warc import split_warc
-from pipelines.readers.web import read_html, read_warc
+from pipelines.readers.web import main_text as main_text_module
+from pipelines.readers.web import page as page_module
+from pipelines.readers.web import reader as web_module
+from pipelines.readers.web.page import HtmlSettings, read_page
+from pipelines.readers.web.reader import read_html, read_warc
+from pipelines.readers.web.warc import split_warc
 from pipelines.spine.errors import CorpusmillError
 
 CONTEXT = reading(language="zh")

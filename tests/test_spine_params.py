@@ -119,7 +119,9 @@ def test_a_nested_fault_is_named_with_its_place(tmp_path: Path, old: str, new: s
     assert message(tmp_path, NESTED.replace(old, new), CleanParams, "clean") == f"params.yaml: {said}"
 
 
-SOURCE = "{name: ニュース, kind: text, path: a, language: ja, licence: CC0, sha256: '', columns: {}, options: {split: line}}"
+SOURCE = (
+    "{name: ニュース, kind: text, path: a, language: ja, licence: CC0, sha256: '', columns: {}, options: {split: line}}"
+)
 
 
 def test_sources_are_a_list_of_dataclasses_and_a_fault_in_the_second_is_named(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from reading import WIKITEXT, reading
 
-from pipelines.readers.mediawiki import read_mediawiki
+from pipelines.readers.mediawiki.marks import hide, reveal
+from pipelines.readers.mediawiki.reader import read_mediawiki
+from pipelines.readers.mediawiki.wikitext import WikitextConverter
 from pipelines.readers.records import Record
-from pipelines.readers.wikitext import WikitextConverter
-from pipelines.readers.wikitext_marks import hide, reveal
 
 
 def text_of(markup: str, language: str = "en") -> str:

@@ -12,9 +12,9 @@ from xml.sax.saxutils import escape
 import pytest
 from reading import WIKITEXT, reading
 
-from pipelines.readers.mediawiki import read_mediawiki
+from pipelines.readers.mediawiki.reader import read_mediawiki
+from pipelines.readers.mediawiki.wikitext import WikitextConverter
 from pipelines.readers.records import Quarantined, ReadContext, Record, Skipped
-from pipelines.readers.wikitext import WikitextConverter
 
 ROWS = dataclasses.replace(WIKITEXT, tables="rows", infoboxes="rows", headings="markdown")
 
@@ -34,7 +34,7 @@ import json, sys
 sys.path.insert(0, sys.argv[1])
 from test_wikitext_hostile import REPEATED, ROWS
 from reading import WIKITEXT
-from pipelines.readers.wikitext import WikitextConverter
+from pipelines.readers.mediawiki.wikitext import WikitextConverter
 for settings in (WIKITEXT, ROWS):
     for language in ("en", "zh"):
         converter = WikitextConverter({}, language, settings)

@@ -3,7 +3,7 @@
 import pytest
 from reading import WIKITEXT
 
-from pipelines.readers.wikitext import WikitextConverter
+from pipelines.readers.mediawiki.wikitext import WikitextConverter
 
 # construct -> language -> (markup, text). Names of namespaces and sections are the language's own.
 MATRIX: dict[str, dict[str, tuple[str, str]]] = {

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from reading import WIKITEXT
 
-from pipelines.readers.templates import WORDS
-from pipelines.readers.wikitext import Converted, WikitextConverter
+from pipelines.readers.mediawiki.templates import WORDS
+from pipelines.readers.mediawiki.wikitext import Converted, WikitextConverter
 from pipelines.spine.errors import CorpusmillError
 
 

@@ -3,11 +3,11 @@
 import pytest
 from reading import WIKITEXT
 
-from pipelines.readers import templates
-from pipelines.readers.wikitext import WikitextConverter
-from pipelines.readers.wikitext_calls import MAX_DROPPED_NAMES, TemplateRenderer, parse_arguments
-from pipelines.readers.wikitext_dates import Page, format_time
-from pipelines.readers.wikitext_marks import MARK
+from pipelines.readers.mediawiki import templates
+from pipelines.readers.mediawiki.calls import MAX_DROPPED_NAMES, TemplateRenderer, parse_arguments
+from pipelines.readers.mediawiki.dates import Page, format_time
+from pipelines.readers.mediawiki.marks import MARK
+from pipelines.readers.mediawiki.wikitext import WikitextConverter
 
 
 def text_of(markup: str, language: str = "en") -> str:

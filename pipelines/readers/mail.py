@@ -27,9 +27,9 @@ from email.message import Message
 from typing import BinaryIO
 
 from pipelines.readers.charset import UTF_8, check_encoding, decode, hinted
-from pipelines.readers.page import read_page
 from pipelines.readers.plain import Line, LineBlock, split_lines
 from pipelines.readers.records import Item, ReadContext, Record, Skipped, UnreadableError
+from pipelines.readers.web.page import read_page
 from pipelines.spine.errors import CorpusmillError
 
 _MBOX = b"From "

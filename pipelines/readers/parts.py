@@ -26,8 +26,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.readers.archive_zip import count_members
-from pipelines.readers.archives import archive_format
+from pipelines.readers.archives.reader import archive_format
+from pipelines.readers.archives.zip_entries import count_members
 from pipelines.readers.compression import CODECS, MAGIC_BYTES, DamagedStream, open_decompressed
 from pipelines.sources import OPTIONS
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipelines.readers.page import HtmlSettings
-    from pipelines.readers.wikitext import WikitextSettings
+    from pipelines.readers.mediawiki.wikitext import WikitextSettings
+    from pipelines.readers.web.page import HtmlSettings
 
 #: How much of an unreadable record the quarantine keeps: enough to see what it was.
 QUARANTINE_RAW_BYTES = 65536

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
-from pipelines.readers.archive_entry import Entries, Entry
+from pipelines.readers.archives.entry import Entries, Entry
 from pipelines.readers.records import QUARANTINE_RAW_BYTES, Quarantined
 
 _READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)

@@ -19,7 +19,7 @@ from typing import Any
 from lxml.html import tostring
 from resiliparse.extract.html2text import extract_plain_text
 
-from pipelines.readers.boilerplate import is_sentence
+from pipelines.readers.web.boilerplate import is_sentence
 
 EXTRACTORS = ("trafilatura", "resiliparse", "justext")
 #: Below this many characters trafilatura takes the rest of the page too, menus included. Its own 250 are some 40

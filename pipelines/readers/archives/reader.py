@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from pipelines.readers.archive_7z import sevenzip_entries
-from pipelines.readers.archive_entry import MemberStream
-from pipelines.readers.archive_tar import is_tar, tar_entries
-from pipelines.readers.archive_zip import zip_entries
+from pipelines.readers.archives.entry import MemberStream
+from pipelines.readers.archives.sevenzip_entries import sevenzip_entries
+from pipelines.readers.archives.tar_entries import is_tar, tar_entries
+from pipelines.readers.archives.zip_entries import zip_entries
 from pipelines.readers.records import Item, Quarantined, ReadContext, Record, Skipped
 
 _ENTRIES = {"zip": zip_entries, "tar": tar_entries, "7z": sevenzip_entries}

@@ -21,11 +21,11 @@ it go too, and is counted by its name (``dropped_templates`` in the ledger). To 
 
 from collections.abc import Callable, Mapping, Sequence
 
-from pipelines.readers import wikitext_dates as dates
-from pipelines.readers import wikitext_values as show
-from pipelines.readers.wikitext_dates import Page, PageHandler
-from pipelines.readers.wikitext_marks import hide
-from pipelines.readers.wikitext_values import Handler, constant, first, joined, last, second, wrapped
+from pipelines.readers.mediawiki import dates
+from pipelines.readers.mediawiki import values as show
+from pipelines.readers.mediawiki.dates import Page, PageHandler
+from pipelines.readers.mediawiki.marks import hide
+from pipelines.readers.mediawiki.values import Handler, constant, first, joined, last, second, wrapped
 from pipelines.spine.errors import CorpusmillError
 
 WORDS: Mapping[str, Handler] = {

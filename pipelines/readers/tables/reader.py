@@ -11,10 +11,10 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from pipelines.readers.delimited import DelimitedRows, sniff_delimiter
 from pipelines.readers.plain import text_lines
 from pipelines.readers.records import Item, ReadContext, Skipped, UnreadableError
-from pipelines.readers.rows import Row, check_columns, columns_of, from_row
+from pipelines.readers.tables.delimited import DelimitedRows, sniff_delimiter
+from pipelines.readers.tables.rows import Row, check_columns, columns_of, from_row
 
 
 def read_jsonl(stream: BinaryIO, context: ReadContext) -> Iterator[Item]:

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from pipelines.readers import wikitext_values as show
-from pipelines.readers.templates import PAGE_TEMPLATES, PARSER_FUNCTIONS, PREFIXES, SHARED, SUFFIXES
-from pipelines.readers.templates_by_language import BY_LANGUAGE
-from pipelines.readers.wikitext_dates import Page, PageHandler
-from pipelines.readers.wikitext_marks import MARK
-from pipelines.readers.wikitext_values import Handler
-from pipelines.readers.wikitext_words import DISAMBIGUATION_TEMPLATES, INFOBOX_WORDS
+from pipelines.readers.mediawiki import values as show
+from pipelines.readers.mediawiki.dates import Page, PageHandler
+from pipelines.readers.mediawiki.marks import MARK
+from pipelines.readers.mediawiki.templates import PAGE_TEMPLATES, PARSER_FUNCTIONS, PREFIXES, SHARED, SUFFIXES
+from pipelines.readers.mediawiki.templates_by_language import BY_LANGUAGE
+from pipelines.readers.mediawiki.values import Handler
+from pipelines.readers.mediawiki.words import DISAMBIGUATION_TEMPLATES, INFOBOX_WORDS
 
 # Names are remembered as they were written, and ``{{formatnum:1234}}`` counts as a name: the bound keeps memory constant.
 _MAX_REMEMBERED_NAMES = 50_000

@@ -2,7 +2,7 @@
 
     read_parquet, read_arrow:  bytes  ->  Record | Skipped("empty") | Quarantined, one a row
 
-Columns are mapped as in ``pipelines.readers.tables``. Both formats promise valid UTF-8 and check nothing: texts are
+Columns are mapped as in ``pipelines.readers.tables.reader``. Both formats promise valid UTF-8 and check nothing: texts are
 taken as bytes, and what a file says of its own buffers is checked before anything is read through it.
 """
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pipelines.readers.compression import PIECE_BYTES, DamagedStream, open_decompressed
 from pipelines.readers.plain import foreign_format
 from pipelines.readers.records import QUARANTINE_RAW_BYTES, Item, Quarantined, ReadContext, UnreadableError
-from pipelines.readers.rows import Row, check_columns, columns_of, from_row
+from pipelines.readers.tables.rows import Row, check_columns, columns_of, from_row
 
 BATCH_ROWS = 256
 #: What pyarrow raises over a damaged file; names of columns may be no UTF-8.

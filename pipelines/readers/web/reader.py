@@ -7,11 +7,11 @@ read_html:  bytes  ->  one item for the file, which is one page
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from pipelines.readers.http_response import HttpResponse, parse_response
-from pipelines.readers.page import MAX_PAGE_BYTES, read_page
 from pipelines.readers.plain import split_lines
 from pipelines.readers.records import Item, Quarantined, ReadContext, Record, Skipped, UnreadableError
-from pipelines.readers.warc import WarcRecord, split_warc
+from pipelines.readers.web.http_response import HttpResponse, parse_response
+from pipelines.readers.web.page import MAX_PAGE_BYTES, read_page
+from pipelines.readers.web.warc import WarcRecord, split_warc
 
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 OTHER_TYPES = ("warcinfo", "request", "metadata", "revisit", "resource", "conversion", "continuation")

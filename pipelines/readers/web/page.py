@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.readers.boilerplate import drop_boilerplate
-from pipelines.readers.main_text import EXTRACTORS, is_dense, main_lines
-from pipelines.readers.page_charset import decode_page
-from pipelines.readers.page_facts import page_facts
 from pipelines.readers.records import UnreadableError
+from pipelines.readers.web.boilerplate import drop_boilerplate
+from pipelines.readers.web.charset import decode_page
+from pipelines.readers.web.facts import page_facts
+from pipelines.readers.web.main_text import EXTRACTORS, is_dense, main_lines
 from pipelines.spine.errors import CorpusmillError
 
 #: A longer page is no article; parsing takes about 20 times its bytes in memory.
@@ -34,7 +34,7 @@ class HtmlSettings:
     """``params.yaml: extract.html``.
 
     Args:
-        extractor: trafilatura, resiliparse or justext; ``pipelines.readers.main_text`` says what they do.
+        extractor: trafilatura, resiliparse or justext; ``pipelines.readers.web.main_text`` says what they do.
     """
 
     extractor: str

@@ -5,8 +5,8 @@ Only a line that holds a marker is mended, so ``printf()`` and ``f(x, )`` in run
 
 import re
 
-from pipelines.readers.wikitext_marks import MARK
-from pipelines.readers.wikitext_words import LINK_SECTIONS
+from pipelines.readers.mediawiki.marks import MARK
+from pipelines.readers.mediawiki.words import LINK_SECTIONS
 
 _SEPARATORS = ",;，；、،؛"
 _LOOSE = " \t:：–—-" + _SEPARATORS + MARK

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 from urllib.parse import quote, urlsplit
 
-from pipelines.readers.mediawiki_pages import read_pages
-from pipelines.readers.mediawiki_xml import Page, Site
+from pipelines.readers.mediawiki.page_parser import Page, Site
+from pipelines.readers.mediawiki.pages import read_pages
+from pipelines.readers.mediawiki.wikitext import WikitextConverter
+from pipelines.readers.mediawiki.words import REDIRECT_WORDS
 from pipelines.readers.records import Item, Quarantined, ReadContext, Record, Skipped
-from pipelines.readers.wikitext import WikitextConverter
-from pipelines.readers.wikitext_words import REDIRECT_WORDS
 
 # What MediaWiki leaves unescaped in a page's URL. Source: wfUrlencode, includes/GlobalFunctions.php
 _URL_SAFE = ";@$!*(),/~:"

@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable
 from html import unescape
 
-from pipelines.readers.wikitext_calls import TemplateRenderer, split_arguments
-from pipelines.readers.wikitext_dates import Page
-from pipelines.readers.wikitext_marks import MARK, hide
+from pipelines.readers.mediawiki.calls import TemplateRenderer, split_arguments
+from pipelines.readers.mediawiki.dates import Page
+from pipelines.readers.mediawiki.marks import MARK, hide
 
 # Extension tags whose content is not running text.
 # fmt: off

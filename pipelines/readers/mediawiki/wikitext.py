@@ -19,8 +19,8 @@ Worked example (``·`` is the marker), the line that each pass leaves::
     Aikido ([a.i.ki.doː]; ·) is budō, 5 km ‹‹1››                                                      inline
     Aikido ([a.i.ki.doː]) is budō, 5 km [[1]]                                                         lines, reveal
 
-Which function does what: ``wikitext_spans`` (1, 2, 4), ``wikitext_calls`` with ``templates`` (2), ``wikitext_tables`` (3),
-``wikitext_variants`` and ``wikitext_inline`` (5), ``wikitext_lines`` (6).
+Which function does what: ``spans`` (1, 2, 4), ``calls`` with ``templates`` (2), ``tables`` (3),
+``variants`` and ``inline`` (5), ``lines`` (6).
 
 Splitting the whole page on two-character signs, with a stack, is three times as fast as one scan by a master expression.
 """
@@ -30,16 +30,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pipelines.readers.templates import handler_of
-from pipelines.readers.wikitext_calls import TemplateRenderer
-from pipelines.readers.wikitext_dates import Page
-from pipelines.readers.wikitext_inline import resolve_entities, resolve_inline
-from pipelines.readers.wikitext_lines import join_lines
-from pipelines.readers.wikitext_marks import MARK, hide, reveal
-from pipelines.readers.wikitext_spans import resolve_links, resolve_literals, resolve_templates, without_invisible
-from pipelines.readers.wikitext_tables import drop_tables, infobox_rows, show_tables, without_html_tables
-from pipelines.readers.wikitext_variants import VARIANTS, VariantChooser, check_script, script_converter
-from pipelines.readers.wikitext_words import CATEGORY_NAMES, DISAMBIGUATION_MAGIC_WORDS, FILE_NAMES
+from pipelines.readers.mediawiki.calls import TemplateRenderer
+from pipelines.readers.mediawiki.dates import Page
+from pipelines.readers.mediawiki.inline import resolve_entities, resolve_inline
+from pipelines.readers.mediawiki.lines import join_lines
+from pipelines.readers.mediawiki.marks import MARK, hide, reveal
+from pipelines.readers.mediawiki.spans import resolve_links, resolve_literals, resolve_templates, without_invisible
+from pipelines.readers.mediawiki.tables import drop_tables, infobox_rows, show_tables, without_html_tables
+from pipelines.readers.mediawiki.templates import handler_of
+from pipelines.readers.mediawiki.variants import VARIANTS, VariantChooser, check_script, script_converter
+from pipelines.readers.mediawiki.words import CATEGORY_NAMES, DISAMBIGUATION_MAGIC_WORDS, FILE_NAMES
 from pipelines.spine.errors import CorpusmillError
 
 MEDIA_NAMESPACE, FILE_NAMESPACE, TEMPLATE_NAMESPACE, CATEGORY_NAMESPACE = -2, 6, 10, 14
@@ -147,7 +147,7 @@ class WikitextConverter:
         """The text of one page, and what is worth counting about it.
 
         Args:
-            markup: wikitext as it stands in a dump (so without control characters; see ``wikitext_marks``).
+            markup: wikitext as it stands in a dump (so without control characters; see ``marks``).
             timestamp: when the revision was written, ISO 8601; what depends on today is told as of then.
             title: the page's title, for ``{{PAGENAME}}``.
         """

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from pipelines.readers import boilerplate_words as words
+from pipelines.readers.web import boilerplate_words as words
 
 #: A longer line is prose.
 MAX_LINE_CHARS = 300

@@ -39,7 +39,7 @@ LINK_SECTIONS = frozenset((
     "پیوند به بیرون", "קישורים חיצוניים", "बाहरी कड़ियाँ", "बाह्य दुवे", "बाह्य सूत्र", "แหล่งข้อมูลอื่น", "বহিঃসংযোগ",
     "வெளி இணைப்புகள்", "uorejuos saitys",
 ))
-# Templates that make a page a disambiguation page; ``wikitext_calls`` adds whatever ends in " disambiguation".
+# Templates that make a page a disambiguation page; ``calls`` adds whatever ends in " disambiguation".
 DISAMBIGUATION_TEMPLATES = frozenset((
     "disambiguation", "disambig", "dab", "disamb", "disambiguation page", "disambiguation cleanup", "hndis",
     "geodis", "human name disambiguation", "place name disambiguation", "schooldis", "hospitaldis", "roaddis",

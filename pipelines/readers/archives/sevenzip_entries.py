@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from pipelines.readers.archive_entry import Entries, Entry
+from pipelines.readers.archives.entry import Entries, Entry
 from pipelines.readers.compression import PIECE_BYTES, DamagedStream
 from pipelines.readers.records import Quarantined
 from pipelines.spine.errors import CorpusmillError

@@ -1,9 +1,9 @@
 """Templates of one language's wikis: names -> handler, one row each. They go before the shared rows of ``templates``."""
 
-from pipelines.readers import wikitext_dates as dates
-from pipelines.readers import wikitext_values as show
-from pipelines.readers.templates import rows
-from pipelines.readers.wikitext_values import Handler, constant, first, joined, second, wrapped
+from pipelines.readers.mediawiki import dates
+from pipelines.readers.mediawiki import values as show
+from pipelines.readers.mediawiki.templates import rows
+from pipelines.readers.mediawiki.values import Handler, constant, first, joined, second, wrapped
 
 _DATES = "start date | startdate | end date | birth date | death date | film date | dts"
 # fmt: off

@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 from typing import BinaryIO
 
-from pipelines.readers.archive_entry import Entries, Entry
+from pipelines.readers.archives.entry import Entries, Entry
 from pipelines.readers.compression import PIECE_BYTES, DamagedStream, open_decompressed
 from pipelines.readers.records import Quarantined
 

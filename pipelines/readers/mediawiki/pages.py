@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from pipelines.readers.compression import DamagedStream
-from pipelines.readers.mediawiki_xml import ROOT, Break, Locate, Page, PageParser, Site
+from pipelines.readers.mediawiki.page_parser import ROOT, Break, Locate, Page, PageParser, Site
 from pipelines.readers.records import QUARANTINE_RAW_BYTES, Quarantined
 from pipelines.spine.errors import CorpusmillError
 
 CHUNK_BYTES = 256 << 10
+_HEAD_BYTES = 256
 # A line of the index that Wikimedia puts beside a multistream dump: ``600:10:AccessibleComputing``.
 _index_line = re.compile(rb"\d+:\d+:[^\n]")
 
@@ -29,7 +30,7 @@ def read_pages(stream: BinaryIO, site: Site, locate: Locate) -> Iterator[Page | 
         CorpusmillError: the stream is something else than a MediaWiki export.
     """
     source = _Source(stream)
-    data = source.read()
+    data = source.read_first()
     if not data:
         error = f"{source.damage}, at {locate(0)}." if source.damage else "The file is empty."
         yield Quarantined(locate(0), "truncated", error, b"")
@@ -70,6 +71,13 @@ class _Source:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self.damage = ""
+
+    def read_first(self) -> bytes:
+        """The beginning, enough of it to see what the file is: a stream may give its first bytes one by one."""
+        data = self.read()
+        while 0 < len(data) < _HEAD_BYTES and (more := self.read()):
+            data += more
+        return data
 
     def read(self) -> bytes:
         try:

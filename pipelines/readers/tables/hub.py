@@ -14,9 +14,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.readers.columnar import row_item
 from pipelines.readers.records import Item, Quarantined, ReadContext
-from pipelines.readers.rows import check_columns, columns_of
+from pipelines.readers.tables.columnar import row_item
+from pipelines.readers.tables.rows import check_columns, columns_of
 from pipelines.spine.errors import CorpusmillError
 
 

@@ -3,8 +3,8 @@
 import re
 from html import unescape
 
-from pipelines.readers.wikitext_marks import MARK, hide, is_hidden
-from pipelines.readers.wikitext_values import superscript
+from pipelines.readers.mediawiki.marks import MARK, hide, is_hidden
+from pipelines.readers.mediawiki.values import superscript
 
 _external_link = re.compile(
     r"\[(?:https?://|ftp://|//(?=\w)|mailto:|news:|ircs?://)[^\s\[\]<>\"]*+[ \t]*+((?:[^\[\]\n]|\[[^\[\]\n]*\])*+)\]"

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from pipelines.readers.wikitext_values import Handler
+from pipelines.readers.mediawiki.values import Handler
 
 MONTHS_EN = (
     "January", "February", "March", "April", "May", "June",

@@ -12,8 +12,8 @@ A cell over several columns or rows keeps its place: the others that it covers a
 import re
 from collections.abc import Callable
 
-from pipelines.readers.wikitext_calls import split_arguments
-from pipelines.readers.wikitext_marks import MARK, hide
+from pipelines.readers.mediawiki.calls import split_arguments
+from pipelines.readers.mediawiki.marks import MARK, hide
 
 _table_edge = re.compile(r"\n[ \t:*#;\x02]*(\{\|)|\|\}")
 # Deeper ones are dropped: each level costs a copy of what is in it.

@@ -1,0 +1,1 @@
+"""Archives: the files inside zip, tar and 7z as streams."""

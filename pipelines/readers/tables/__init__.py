@@ -1,0 +1,1 @@
+"""Tables: JSON lines, CSV, Parquet, Arrow and datasets of the Hugging Face hub; a row is a document."""
