@@ -41,6 +41,12 @@ def _pieces(xml: Path) -> Iterator[bytes]:
     yield b"".join(lines)
 
 
+def write_xml(xml: Path, copies: int, target: Path) -> int:
+    """Writes the repeated dump without compression; its size in bytes."""
+    with open(target, "wb") as file:
+        return sum(file.write(piece) for piece in repeated_pages(xml, copies))
+
+
 def write_gzip(xml: Path, copies: int, target: Path) -> int:
     """Writes the repeated dump as one gzip stream, which cannot be cut into parts; the size of its XML in bytes."""
     with gzip.open(target, "wb", compresslevel=1) as file:

@@ -33,7 +33,12 @@ _read_literals = re.compile(r"<(nowiki|code|pre)\b[^>]*(?<!/)>(.*?)</\1\s*>", re
 _raw_literals = re.compile(r"<(syntaxhighlight|source|math)\b[^>]*(?<!/)>(.*?)</\1\s*>", re.DOTALL | re.IGNORECASE)
 
 #: (dump, page title, mark) -> how many of it the page's author wrote in its prose, where a reader sees them.
-LITERAL_PROSE: Mapping[tuple[str, str, str], int] = {}
+LITERAL_PROSE: Mapping[tuple[str, str, str], int] = {
+    # "&amp;#x014C;": the page tells how to write Ō in HTML.
+    ("ltgwiki-2017-complete", "Latgaļu alfabets", "&entity;"): 2,
+    # A Java program in lines that begin with a space.
+    ("ltgwiki-2017-complete", "Zipfa lykums", "<tag"): 1,
+}
 
 
 @dataclass(frozen=True)

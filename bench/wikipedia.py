@@ -1,4 +1,4 @@
-"""Wikipedia, measured: residue, content values and prose recall for each dump, and speed; ours and two peers.
+"""Wikipedia, measured: residue, content values and prose recall for each dump; ours and two peers.
 
     ../shared/data/wikidumps  ->  a table, and logs/bench-wikipedia.json
 
@@ -24,7 +24,6 @@ from bench.content_values import missing_values
 from bench.dumps import DUMPS, Article, Dump, read_articles, unpack
 from bench.recall import count_kept, lost_sentences
 from bench.residue import count_marks, count_net, list_marks
-from bench.speed import measure_speed
 from bench.tools import OURS, TOOLS, extract, read_reference
 from pipelines.spine.errors import CorpusmillError
 
@@ -167,8 +166,6 @@ def main(argv: Sequence[str]) -> None:
             print(results[-1].row(), flush=True)
             if tool == OURS:
                 _print_lists(args, articles, texts, rows, dump.language)
-    if not args.dump and not args.ours_only:
-        measure_speed(Path(args.data), args.rounds)
     LOG.parent.mkdir(exist_ok=True)
     LOG.write_text(json.dumps([asdict(result) for result in results], ensure_ascii=False, indent=1))
 
@@ -198,7 +195,6 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--residue", action="store_true", help="list the marks left in our texts")
     parser.add_argument("--misses", action="store_true", help="list the values that our texts lack")
     parser.add_argument("--lost", action="store_true", help="list the sentences that our texts lack, worst first")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each tool's speed is taken")
     parser.add_argument("--limit", type=int, default=100, help="lines of each list")
     return parser.parse_args(argv)
 

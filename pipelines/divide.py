@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipelines.readers.parts import MAX_MEMBERS, PartSizes, is_uncut_dump, plan_parts
 from pipelines.sources import FetchedFile
-from pipelines.spine.units import Unit, UnitInput, unit_key
+from pipelines.spine.units import Unit, UnitInput, stamp_of, unit_key
 
 #: A file of less than this share of a unit's size is gathered with others of its source.
 SMALL_SHARE = 16
@@ -48,7 +48,7 @@ def _plan_source(files: Sequence[FetchedFile], sizes: PartSizes) -> Iterator[Uni
 def _gather(files: Sequence[FetchedFile], unit_bytes: int) -> Iterator[list[FetchedFile]]:
     """Groups of small files by the first bits of their sha256, so that one file more changes one group.
 
-    The number of groups is a power of two, of which each has about ``unit_bytes`` and ``MAX_MEMBERS`` files at most.
+    The number of groups is a power of two; each has about ``unit_bytes``, and about ``MAX_MEMBERS`` files at most.
     """
     wanted = max(sum(file.bytes for file in files) / max(unit_bytes, 1), len(files) / MAX_MEMBERS)
     bits = 0
@@ -65,7 +65,7 @@ def _divide(file: FetchedFile, sizes: PartSizes) -> Iterator[Unit]:
     for begin, end in parts:
         # Row groups and archive members are not bytes; shares of the file are near enough for a progress bar.
         num_bytes = file.bytes * (end - begin) // parts[-1][1]
-        yield _unit(file, [UnitInput(_path(file), file.sha256, num_bytes, (begin, end))])
+        yield _unit(file, [UnitInput(_path(file), file.sha256, num_bytes, (begin, end), stamp_of(file.path))])
     if not parts:
         if file.bytes > 2 * sizes.min_bytes and (compression := is_uncut_dump(Path(file.path), file.kind)):
             _say_uncut(file, compression)
@@ -74,14 +74,14 @@ def _divide(file: FetchedFile, sizes: PartSizes) -> Iterator[Unit]:
 
 def _say_uncut(file: FetchedFile, compression: str) -> None:
     print(
-        f"extract: {file.name} is one stream of {compression}, {file.bytes:,} bytes: one worker reads it alone; "
+        f"extract: {file.name} ({compression}, {file.bytes:,} bytes) cannot be cut at pages: one worker reads it alone; "
         "a multistream dump (…-multistream.xml.bz2) would be read by all of them",
         file=sys.stderr,
     )
 
 
 def _whole(file: FetchedFile) -> UnitInput:
-    return UnitInput(_path(file), file.sha256, file.bytes)
+    return UnitInput(_path(file), file.sha256, file.bytes, None, stamp_of(file.path))
 
 
 def _path(file: FetchedFile) -> str:

@@ -9,7 +9,6 @@ Run by ``dvc repro extract``, or alone, on any files:
 ``python -m pipelines.extract --kind mediawiki --source enwiki --language en --input dump.xml.bz2 --output documents``
 """
 
-import hashlib
 import itertools
 import json
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipelines.divide import plan_files
 from pipelines.named_files import add_options, named_files
@@ -30,7 +30,7 @@ from pipelines.readers.mediawiki.reader import read_mediawiki
 from pipelines.readers.mediawiki.wikitext import WikitextSettings
 from pipelines.readers.parts import PartSizes, open_part
 from pipelines.readers.plain import read_text
-from pipelines.readers.records import Item, Quarantined, ReadContext, Record, Skipped
+from pipelines.readers.records import Item, Quarantined, ReadContext, Record, Skipped, WrongFormatError
 from pipelines.readers.sgml import read_sgml
 from pipelines.readers.tables.columnar import read_arrow, read_parquet
 from pipelines.readers.tables.hub import read_hf
@@ -43,10 +43,14 @@ from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.schema import DOCUMENT, QUARANTINED, SKIPPED
 from pipelines.spine.stage import Stage, opened
-from pipelines.spine.units import Unit, UnitInput, unit_key
+from pipelines.spine.units import Unit, UnitInput, stamp_of, unit_key
 from pipelines.spine.work import Outcome
 
 RECORDS_PER_STEP = 256  # bounds memory; bytes do not depend on it
+
+EXAMPLE_CHARS = 300
+#: Reasons of entries that stand for all that followed in their file.
+CUT_OFF = ("damaged", "truncated")
 
 Reader = Callable[[BinaryIO, ReadContext], Iterator[Item]]
 
@@ -75,6 +79,15 @@ class ExtractParams:
     wikitext: WikitextSettings
     html: HtmlSettings
 
+    def __post_init__(self) -> None:
+        limits = {"max_quarantined_percent": (0, 100), "max_units_per_file": (1, 100_000), "min_unit_mb": (0, 1 << 20)}
+        for name, (least, most) in limits.items():
+            if not least <= getattr(self, name) <= most:
+                raise CorpusmillError(
+                    "out of range", where=f"params.yaml: extract.{name}", expected=f"{least} to {most:,}",
+                    got=getattr(self, name),
+                )  # fmt: skip
+
     @property
     def sizes(self) -> PartSizes:
         """How large files are cut."""
@@ -93,10 +106,9 @@ class ExtractUnit:
 
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """Reads the unit a few hundred records at a time."""
-        seen: set[bytes] = set()
         items = self.read_items(unit)
         while group := list(itertools.islice(items, RECORDS_PER_STEP)):
-            yield sort_out(group, unit, seen)
+            yield sort_out(group, unit)
 
     def read_items(self, unit: Unit) -> Iterator[Item]:
         """Every record of the unit's files, in file order; the reader is chosen by the unit's kind."""
@@ -110,7 +122,7 @@ class ExtractUnit:
                 options=json.loads(unit.setting("options") or "{}"),
                 part=one.part,
             )
-            items = _read_file(one, unit.setting("kind"), context)
+            items = _unchanged(one, _read_file(one, unit.setting("kind"), context))
             yield from items if len(unit.inputs) == 1 else _told_apart(items, context.file_key)
 
 
@@ -126,6 +138,20 @@ def _read_file(one: UnitInput, kind: str, context: ReadContext) -> Iterator[Item
         yield from READERS[kind](opened.stream, placed)
 
 
+def _unchanged(one: UnitInput, items: Iterable[Item]) -> Iterator[Item]:
+    """The items of a file, once it is sure that it was the planned one from its first byte to its last.
+
+    Raises:
+        CorpusmillError: it was written to since it was planned; what was read is not published.
+    """
+    try:
+        yield from items
+    except WrongFormatError as error:
+        yield Quarantined("byte 0", "wrong_format", " ".join(str(error).split()), b"")
+    if one.stamp is not None and stamp_of(one.path) != one.stamp:
+        raise CorpusmillError("the file changed while it was read", where=one.path, hint="run again when it is whole")
+
+
 def _told_apart(items: Iterable[Item], file_key: str) -> Iterator[Item]:
     """The items of one of a unit's files; a place in it is only a place together with the file's key."""
     for item in items:
@@ -135,18 +161,13 @@ def _told_apart(items: Iterable[Item], file_key: str) -> Iterator[Item]:
             yield replace(item, locator=f"file {file_key}, {item.locator}")
 
 
-def quarantine(item: Item, seen: set[bytes]) -> Quarantined | None:
-    """Why a record that was read cannot be a document: its id came before, or its text is no valid text.
+def quarantine(item: Item) -> Quarantined | None:
+    """Why a record that was read cannot be a document: what it holds is no valid text.
 
-    Args:
-        item: what the reader found.
-        seen: digests of the unit's keys so far; grows by this one.
+    Repeated ids are left to `dedup`, where all of them meet: whether two share a unit depends on how files are cut.
     """
     if not isinstance(item, Record):
         return item if isinstance(item, Quarantined) else None
-    digest = hashlib.blake2b(item.key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-    if digest in seen:
-        return _refused(item, "repeated_id", f"the id {item.key!r} came before in this file")
     for name in ("key", "title", "text", "url", "date", "author", "revision", "language"):
         value = getattr(item, name)
         if "\x00" in value:
@@ -155,16 +176,15 @@ def quarantine(item: Item, seen: set[bytes]) -> Quarantined | None:
             value.encode("utf-8")
         except UnicodeEncodeError:
             return _refused(item, "lone_surrogate", f"{name} holds half of a surrogate pair")
-    seen.add(digest)
     return None
 
 
-def sort_out(items: Sequence[Item], unit: Unit, seen: set[bytes]) -> Outcome:
+def sort_out(items: Sequence[Item], unit: Unit) -> Outcome:
     """Documents, skips and quarantine of some records of a unit."""
     documents, refused, skipped = [], [], []
     tallies: dict[str, Counter[str]] = defaultdict(Counter)
     for item in items:
-        bad = quarantine(item, seen)
+        bad = quarantine(item)
         if bad is not None:
             refused.append(bad)
         elif isinstance(item, Skipped):
@@ -192,9 +212,12 @@ def judge_quarantine(limit_percent: int, output: Path) -> Callable[[Ledger, Mapp
         for source, ledger in sorted(by_source.items()):
             refused = {r: n for r, n in ledger.reasons.items() if r.startswith("quarantined.")}
             number = sum(refused.values())
+            if cut := sum(refused.get(f"quarantined.{reason}", 0) for reason in CUT_OFF):
+                print(f"extract: {source}: what follows {cut:,} damaged places could not be read", file=sys.stderr)
             if 100 * number > limit_percent * ledger.taken:
                 raise CorpusmillError(
-                    f"{number:,} of {ledger.taken:,} records are in quarantine: {dict(sorted(refused.items()))}",
+                    f"{number:,} of {ledger.taken:,} records are in quarantine: {dict(sorted(refused.items()))}; "
+                    f"such as {_example(output, source)}",
                     where=f"source {source}",
                     expected=f"at most {limit_percent} %",
                     hint=f"look at {output}/quarantined, mend the source, or raise extract.max_quarantined_percent",
@@ -203,17 +226,29 @@ def judge_quarantine(limit_percent: int, output: Path) -> Callable[[Ledger, Mapp
     return judge
 
 
+def _example(output: Path, source: str) -> str:
+    """The first quarantined record of a source: place and error."""
+    for path in sorted((output / "quarantined").glob(f"{source}-*.parquet")):
+        for row in pq.ParquetFile(path).read_row_group(0, columns=["locator", "error"]).to_pylist():
+            return f"{row['locator']}: {row['error'][:EXAMPLE_CHARS]}"
+    return "none"
+
+
 def main(argv: Sequence[str]) -> None:
     """The stage's command."""
     with opened(STAGE, argv, add_options) as job:
         if job.args.kind:
             files = [file for path in job.inputs for file in named_files(path, job.args)]
+            if repeats := len(files) - len({file.sha256 for file in files}):
+                print(
+                    f"extract: {repeats:,} of {len(files):,} files hold what another holds; read once", file=sys.stderr
+                )
         else:
             files = [file for path in job.inputs for file in read_fetch_manifest(path, job.cache_root)]
         work = ExtractUnit(job.params.wikitext, job.params.html)
         judge = judge_quarantine(job.params.max_quarantined_percent, job.output)
         # How files are cut and how much may be refused shapes no unit's bytes: finished units stay good.
-        run_units(job, plan_files(files, job.params.sizes), work, judge, job.unit_cache(shaping=work))
+        run_units(job, plan_files(files, job.params.sizes), work, judge, job.unit_cache(shaping=work), "records")
 
 
 def _refused(record: Record, reason: str, error: str) -> Quarantined:

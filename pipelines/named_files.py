@@ -26,7 +26,10 @@ def named_files(path: str, args: argparse.Namespace) -> Iterator[FetchedFile]:
         return
     if not place.exists():
         raise CorpusmillError("no such file or folder", where=path, hint="check --input")
-    for file in sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]:
+    files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
+    if not files:
+        raise CorpusmillError("no file in the folder", where=path, hint="check --input")
+    for file in files:
         yield FetchedFile(path=str(file), sha256=storage.sha256_file(file), bytes=file.stat().st_size, **given)
 
 

@@ -57,7 +57,12 @@ def check_worker(versions: dict[str, str]) -> None:
 
 
 def run_units(
-    job: Job, units: Sequence[Unit], work: Work, judge: Judge | None = None, cache: UnitCache | None = None
+    job: Job,
+    units: Sequence[Unit],
+    work: Work,
+    judge: Judge | None = None,
+    cache: UnitCache | None = None,
+    takes: str = "",
 ) -> None:
     """Runs a stage that is nothing but units, and publishes its folder unless the judge refuses the counts.
 
@@ -67,10 +72,11 @@ def run_units(
         work: what is done with each.
         judge: as in ``Job.publish_units``.
         cache: of finished units; the stage's own, which all its parameters shape, when not given.
+        takes: what goes in, a plural, where that is not what the ledger counts; for the progress line.
     """
     heartbeat, cache = job.heartbeat(), cache or job.unit_cache()
     transform = ProcessUnits(work, cache, heartbeat, job.versions)
-    with Display(job.stage.name, work.counts, units, heartbeat):
+    with Display(job.stage.name, takes or work.counts, units, heartbeat):
         run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform)
     job.publish_units(units, work.counts, judge, cache)
 

@@ -9,7 +9,12 @@ import pytest
 from corpora import digests, read_rows
 
 from pipelines import extract
+from pipelines.divide import plan_files
+from pipelines.readers.parts import PartSizes
+from pipelines.sources import FetchedFile
+from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.params import load_params
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = '<mediawiki><siteinfo><namespaces><namespace key="6">Datei</namespace></namespaces></siteinfo>\n'
@@ -152,3 +157,58 @@ def test_a_dataset_folder_whose_content_changed_is_read_again(tmp_path):
         (folder / "train.jsonl").write_text(json.dumps({"id": "1", "text": text}) + "\n")
         run(tmp_path, name, *named(folder, "hf"))
         assert [row["text"] for row in read_rows(tmp_path / name)] == [text]
+
+
+def test_a_file_that_changed_since_it_was_planned_is_no_unit(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": "1", "text": "eins"}\n{"id": "2", "text": "zwei"}\n')
+    sha256 = storage.sha256_file(path)
+    file = FetchedFile("s", sha256, path.stat().st_size, "jsonl", "de", "", {}, {}, str(path))
+    (unit,) = plan_files([file], PartSizes(1, 0))
+    params = load_params(extract.ExtractParams, "extract", ROOT / "params.yaml")
+    work = extract.ExtractUnit(params.wikitext, params.html)
+    assert sum(outcome.taken for outcome in work.outcomes(unit)) == 2
+    path.write_text('{"id": "1", "text": "eins"}\n')
+    with pytest.raises(CorpusmillError, match="the file changed while it was read"):
+        list(work.outcomes(unit))
+
+
+def test_one_file_of_another_format_is_one_entry_and_the_others_are_read(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        (tmp_path / "in" / f"{number}.xml").write_text(HEAD + page(number, "Text.") + "</mediawiki>")
+    (tmp_path / "in" / "README.txt").write_text("read me\n")
+    ledger = run(tmp_path, "out", *named(tmp_path / "in", "mediawiki"), max_quarantined_percent=25)
+    assert (ledger["out"], ledger["reasons"]) == ({"documents": 3}, {"quarantined.wrong_format": 1})
+    (bad,) = read_rows(tmp_path / "out" / "quarantined")
+    assert "this is not a MediaWiki XML export" in bad["error"]
+    assert str(tmp_path) not in "".join(map(str, bad.values()))
+
+
+@pytest.mark.parametrize("max_units_per_file", [1, 3, 50])
+def test_repeated_ids_are_left_to_dedup_however_the_file_is_cut(tmp_path, max_units_per_file):
+    lines = [json.dumps({"id": str(number % 10), "text": f"Text {number}"}) for number in range(100)]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    given = named(tmp_path / "a.jsonl", "jsonl")
+    ledger = run(tmp_path, "out", *given, min_unit_mb=0, max_units_per_file=max_units_per_file)
+    assert (ledger["out"], ledger["reasons"]) == ({"documents": 100}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("max_units_per_file", 0), ("min_unit_mb", -1), ("max_quarantined_percent", 101)]
+)
+def test_a_number_out_of_its_range_is_refused_by_name(tmp_path, name, value):
+    (tmp_path / "a.jsonl").write_text('{"text": "x"}\n')
+    with pytest.raises(CorpusmillError, match="out of range") as caught:
+        run(tmp_path, "out", *named(tmp_path / "a.jsonl", "jsonl"), **{name: value})
+    assert caught.value.where == f"params.yaml: extract.{name}"
+
+
+def test_an_empty_folder_is_an_error_and_equal_files_are_told(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(CorpusmillError, match="no file in the folder"):
+        run(tmp_path, "one", *named(tmp_path / "in", "jsonl"))
+    for name in ("a", "b"):
+        (tmp_path / "in" / f"{name}.jsonl").write_text('{"text": "gleich"}\n')
+    assert run(tmp_path, "two", *named(tmp_path / "in", "jsonl"))["in"] == 1
+    assert "1 of 2 files hold what another holds; read once" in capsys.readouterr().err

@@ -8,7 +8,7 @@ A part begins where a record begins, so whoever reads it needs nothing of its ne
     Parquet                  at a row group
     zip                      at a member
 
-Cutting looks at some hundred kilobytes behind each wanted place and not at the rest of the file. (The index that
+Cutting looks behind each wanted place until it finds one, which in such files takes some hundred kilobytes. (The index that
 Wikimedia puts beside a multistream dump would tell the same places; reading it takes longer than looking.)
 What depends on the machine, such as the number of workers, has no say in it.
 """
@@ -35,6 +35,7 @@ Part = tuple[int, int]
 #: Main-text extraction reads some 50 pages a second: a unit of so many is done within the minute.
 MAX_MEMBERS = 1024
 _SCAN_BYTES = 1 << 20
+_STREAMS_TRIED = 4
 #: ``<siteinfo>`` of the largest wikis takes some 5 KB.
 _MAX_HEAD_BYTES = 1 << 20
 _bz2_stream = re.compile(rb"BZh[1-9]1AY&SY")
@@ -165,8 +166,9 @@ def _cutter(kind: str, options: Mapping[str, str], head: bytes) -> Cut | None:
 
 def _next_stream(file: BinaryIO, start: int, within: int) -> int:
     """The first bz2 stream at or behind ``start`` that begins with a page; 0 where there is none nearby."""
-    for place, found in _found(file, start, within, _bz2_stream, _BZ2_START_BYTES):
-        del found
+    streams = _found(file, start, within, _bz2_stream, _BZ2_START_BYTES)
+    # Streams that end at pages do so everywhere; each look unpacks a block.
+    for place, _ in itertools.islice(streams, _STREAMS_TRIED):
         if _begins_with_page(file, place):
             return place
     return 0

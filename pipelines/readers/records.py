@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pipelines.spine.errors import CorpusmillError
+
 if TYPE_CHECKING:
     from pipelines.readers.mediawiki.wikitext import WikitextSettings
     from pipelines.readers.web.page import HtmlSettings
@@ -145,6 +147,10 @@ class UnreadableError(Exception):
         super().__init__(f"{reason}: {error}")
         self.reason = reason
         self.error = error
+
+
+class WrongFormatError(CorpusmillError):
+    """A file is not what its source's kind says: `extract` quarantines it and reads the others."""
 
 
 Item = Record | Skipped | Quarantined

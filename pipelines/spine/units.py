@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 import pyarrow.parquet as pq
 
@@ -31,12 +32,23 @@ class UnitInput:
         sha256: of the whole file.
         bytes: of the file, or of the part.
         part: what of it, ``[first, last)`` in bytes, row groups or archive members; None: all of it.
+        stamp: the file's size and mtime in ns when the unit was planned; shapes nothing. None: not watched.
     """
 
     path: str
     sha256: str
     bytes: int
     part: tuple[int, int] | None = None
+    stamp: tuple[int, int] | None = None
+
+
+def stamp_of(path: str | Path) -> tuple[int, int] | None:
+    """Size and mtime in ns of a file, None for what is no file: a change of either betrays a change of bytes."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return (status.st_size, status.st_mtime_ns) if S_ISREG(status.st_mode) else None
 
 
 @dataclass(frozen=True)
