@@ -128,6 +128,15 @@ def test_without_siteinfo_the_language_makes_the_address():
     assert record.text == "本文"
 
 
+def test_the_host_is_the_wiki_s_and_not_the_variant_s_and_without_a_language_there_is_none():
+    assert page_url("A b", "", "zh-hant") == "https://zh.wikipedia.org/wiki/A_b"
+    assert page_url("A b", "", "zh-yue") == "https://zh-yue.wikipedia.org/wiki/A_b"
+    assert page_url("A b", "", "") == ""
+    assert page_url("A b", "https://en.wikipedia.org/wiki/Main_Page", "") == "https://en.wikipedia.org/wiki/A_b"
+    (record,) = read(export(page(1, "A", "a"), siteinfo=""), "")
+    assert (record.text, record.url) == ("a", "")
+
+
 def test_a_siteinfo_copied_from_english_wikipedia_is_not_believed():
     base = "https://en.wikipedia.org/wiki/Main_Page"
     assert page_url("A b", base, "ar") == "https://ar.wikipedia.org/wiki/A_b"

@@ -16,6 +16,7 @@ from reading import reading
 
 from pipelines.readers.archives.reader import archive_format, is_wanted, iter_members, read_archive
 from pipelines.readers.archives.zip_entries import count_members
+from pipelines.readers.mediawiki.reader import read_mediawiki
 from pipelines.readers.plain import read_text
 from pipelines.readers.records import Item, Quarantined, Record, Skipped
 from pipelines.spine.errors import CorpusmillError
@@ -141,6 +142,31 @@ def test_members_may_be_compressed_themselves(tmp_path):
     assert texts(read(zipped(tmp_path / "a.zip", files))) == ["text"] * 5
 
 
+DUMP = b"<mediawiki><page><title>A</title><ns>0</ns><id>7</id><revision><text>text</text></revision></page></mediawiki>"
+
+
+@pytest.mark.parametrize("ending", [".bz2", ".zst"])
+def test_a_compressed_dump_in_an_archive_is_read(tmp_path, ending):
+    files = {f"x.xml{ending}": PACKINGS[ending](DUMP)}
+    (tmp_path / "a.tar").write_bytes(tarred(files))
+    for path in (zipped(tmp_path / "a.zip", files), tmp_path / "a.tar"):
+        records = [
+            item for item in read_archive(path, "mediawiki", read_mediawiki, reading()) if item.__class__ is Record
+        ]
+        assert [(record.key, record.text) for record in records] == [("7", "text")]
+
+
+def test_a_member_of_another_format_is_one_entry_and_the_others_are_read(tmp_path):
+    path = zipped(tmp_path / "a.zip", {"a.xml": b"<html>x</html>", "b.xml": DUMP})
+    wrong, record = read_archive(path, "mediawiki", read_mediawiki, reading())
+    assert isinstance(wrong, Quarantined)
+    assert (wrong.locator, wrong.reason, wrong.raw) == ("member at 0: byte 0", "wrong_format", b"")
+    assert "this is not a MediaWiki XML export" in wrong.error
+    assert "\n" not in wrong.error
+    assert isinstance(record, Record)
+    assert record.text == "text"
+
+
 NAMES = ["a/1.HTML", "2.htm.gz", "3.xhtml.zst", "dump.xml", "dump.xml.bz2", "dump.xml-p1p2", "reut2-000.sgm", "x"]
 
 
@@ -246,7 +272,7 @@ def test_a_damaged_member_of_a_zip_is_one_entry_and_the_others_are_read(tmp_path
     patched(path, lambda data: flipped(data, 100))
     bad, *good = read(path)
     assert (bad.locator, bad.reason) == ("member at 0: line 1", "damaged")
-    assert bad.error == "damaged member of an archive: its checksum is wrong, at byte 6"
+    assert bad.error == "damaged member of an archive: its checksum is wrong, at byte 16"
     assert texts(good) == [data.decode() for data in list(NOISE.values())[1:]]
 
 

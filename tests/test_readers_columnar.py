@@ -1,17 +1,23 @@
 """Parquet, Arrow and datasets: rows in -> documents out, every broken row in the quarantine."""
 
 import datetime
+import errno
 import gzip
 import io
 import json
 
+import aiohttp
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import requests
+import urllib3
 from reading import reading
 
-from pipelines.readers.records import Quarantined, ReadContext, Record, Skipped
+from pipelines.readers.records import Quarantined, ReadContext, Record, Skipped, WrongFormatError
+from pipelines.readers.tables import hub
 from pipelines.readers.tables.columnar import read_arrow, read_parquet
+from pipelines.readers.tables.failures import is_passing, what_is_wrong
 from pipelines.readers.tables.hub import parse_hub_name, read_hf
 from pipelines.spine.errors import CorpusmillError
 
@@ -59,7 +65,7 @@ def test_bad_parquet_values_are_quarantined_by_row():
 
 
 def test_parquet_without_the_column_fails_and_names_the_columns():
-    with pytest.raises(CorpusmillError, match="the table has no column text") as caught:
+    with pytest.raises(WrongFormatError, match="the table has no column text") as caught:
         parquet(pa.table({"review": ["a"], "label": [1]}))
     assert caught.value.got == "review, label"
 
@@ -313,3 +319,92 @@ def test_a_hub_name_holds_configuration_split_and_revision():
     assert parse_hub_name("a/b") == ("a/b", None, "train", None)
     assert parse_hub_name("a/b@r1") == ("a/b", None, "train", "r1")
     assert parse_hub_name("a/b:zh:test@r1") == ("a/b", "zh", "test", "r1")
+
+
+# --- failures that pass by
+
+
+@pytest.mark.parametrize(
+    ("error", "passing"),
+    [
+        (MemoryError(), True),
+        (pa.lib.ArrowMemoryError("malloc of size 1073741824 failed"), True),
+        (pa.lib.ArrowMemoryError("malloc of size 4611686018427387904 failed"), False),
+        (OSError(errno.EIO, "Input/output error"), True),
+        (OSError("Corrupt snappy compressed data."), False),
+        (ConnectionResetError(), True),
+        (TimeoutError(), True),
+        (requests.exceptions.ChunkedEncodingError("cut"), True),
+        (urllib3.exceptions.ProtocolError("cut"), True),
+        (aiohttp.ClientPayloadError("cut"), True),
+        (pa.ArrowInvalid("no Arrow"), False),
+        (json.JSONDecodeError("no JSON", "", 0), False),
+    ],
+)
+def test_the_network_and_the_machine_are_told_from_the_data(error, passing):
+    outer = RuntimeError("while reading")
+    outer.__cause__ = error
+    assert (is_passing(error), is_passing(outer)) == (passing, passing)
+
+
+def test_a_quarantined_error_names_neither_path_nor_address():
+    error = ValueError("no table in 'hf://a b/c.json' nor in /home/me/d.json, https://e/f: row 3\nmore")
+    assert what_is_wrong(error) == "ValueError: no table in … nor in … … row 3"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "Input/output error")])
+@pytest.mark.parametrize(("read", "write"), [(read_parquet, parquet_bytes), (read_arrow, lambda: arrow(NUMBERED))])
+def test_memory_and_disk_that_fail_are_no_damage(error, read, write):
+    class Failing(io.BytesIO):
+        def read(self, *size):
+            if self.tell() + 8 < len(self.getvalue()) // 2 and self.tell():
+                raise error
+            return super().read(*size)
+
+    with pytest.raises(type(error)):
+        list(read(Failing(write()), OWN))
+
+
+class Rows:
+    """A dataset of two rows and then an error."""
+
+    column_names = ("id", "text")
+
+    def __init__(self, error):
+        self._error = error
+
+    def __iter__(self):
+        yield {"id": "a", "text": "好"}
+        yield {"id": "b", "text": "東京"}
+        raise self._error
+
+
+@pytest.mark.parametrize("kind", [requests.ConnectionError, aiohttp.ClientPayloadError])
+def test_a_dataset_whose_network_fails_ends_the_run(kind, monkeypatch):
+    error = kind("https://e/x cut")
+    monkeypatch.setattr(hub, "_dataset", lambda name: Rows(error))
+    rows = read_hf("me/news", OWN)
+    assert [next(rows), next(rows)] == [Record("a", "", "好"), Record("b", "", "東京")]
+    with pytest.raises(CorpusmillError) as caught:
+        next(rows)
+    assert caught.value.message == f"the dataset cannot be read further: {kind.__name__}: … cut"
+    assert (caught.value.where, caught.value.hint) == ("row 2", "run again: finished units are kept")
+
+
+def test_a_damaged_dataset_is_one_entry_that_says_what_is_wrong(monkeypatch):
+    import datasets
+
+    error = datasets.exceptions.DatasetGenerationError("while generating")
+    error.__cause__ = pa.ArrowInvalid("JSON parse error: Invalid value. in row 0")
+    monkeypatch.setattr(hub, "_dataset", lambda name: Rows(error))
+    *_, rest = read_hf("me/news", OWN)
+    assert rest == Quarantined(
+        "row 2 and all after it", "damaged", "ArrowInvalid: JSON parse error: Invalid value. in row 0", b""
+    )
+
+
+def test_a_dataset_without_the_column_ends_the_run(monkeypatch):
+    monkeypatch.setattr(hub, "_dataset", lambda name: Rows(None))
+    with pytest.raises(CorpusmillError, match="the table has no column body") as caught:
+        list(read_hf("me/news", reading(columns={"text": "body"})))
+    assert type(caught.value) is CorpusmillError

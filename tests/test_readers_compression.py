@@ -141,3 +141,9 @@ def test_a_stream_that_is_damaged_from_its_first_byte_is_opened_and_says_so_when
 def test_damage_survives_the_way_from_a_worker_process():
     damage = pickle.loads(pickle.dumps(DamagedStream("broken", 17)))
     assert (damage.offset, damage.message) == (17, "broken")
+
+
+def test_an_empty_bz2_stream_is_known_by_its_first_bytes():
+    assert read_all(bz2.compress(b"", 1)) == b""
+    assert read_all(b"BZh9 is text") == b"BZh9 is text"
+    assert read_all(b"BZh0" + bz2.compress(TEXT)[4:]).startswith(b"BZh01AY&SY")

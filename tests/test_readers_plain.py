@@ -264,3 +264,13 @@ def test_the_news_sample_reads_whole(shared_data):
     assert items[0].text.startswith(
         "Hundreds of people have been forced to vacate their homes in the Southern Highlands"
     )
+
+
+@pytest.mark.parametrize("text", ["SQLite is a small database", "BZh9 is a level", "BZh"])
+def test_a_text_that_begins_like_another_format_is_text(text):
+    assert list(read_text(io.BytesIO(text.encode()), LINES)) == [Record("0123456789ab:0", "", text)]
+
+
+def test_a_database_is_no_text():
+    (item,) = read_text(io.BytesIO(b"SQLite format 3\0\x10\0"), LINES)
+    assert (item.reason, item.error) == ("wrong_format", "expected text, got an SQLite database")

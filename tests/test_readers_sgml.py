@@ -151,3 +151,51 @@ def test_reuters_21578_adds_up(shared_data):
     with tarfile.open(archive) as tar:
         latin = tar.extractfile("reut2-017.sgm").read()
     assert sum(isinstance(item, Record) and "ü" in item.text for item in sgml(latin, encoding="latin-1")) == 1
+
+
+@pytest.mark.parametrize(
+    ("character", "kept"),
+    [(" ", " " * 200_000), ("\t", "\t" * 200_000), ("\n", "\n" * 199_999 + " "), ("<", "<" * 200_000),
+     ("&", "&" * 200_000)],
+)  # fmt: skip
+def test_long_runs_of_one_character_are_read(character, kept):
+    run = character * 200_000
+    (item,) = sgml(story(1, f"<AUTHOR>by Ann{' ' * 200_000}Doe</AUTHOR><BODY>a{run}b</BODY>"))
+    assert (item.author, item.text) == ("Ann Doe", f"a{kept}b")
+
+
+@pytest.mark.parametrize("tag", ["<TEXT>", "<DATE>", "<TITLE>", "</REUTERS>", "<REUTERS NEWID="])
+def test_tags_that_nobody_closes_are_read(tag):
+    items = sgml(tag * 30_000 + "\n" + WHOLE)
+    assert items[-1].key == "9"
+    assert {item.reason for item in items[:-1]} <= {"wrong_format", "truncated"}
+
+
+@pytest.mark.parametrize(
+    ("ending", "kept"),
+    [
+        ("over.    Reuter", "over."), ("over.\nREUTERS...", "over."), ("over.\n \t Reuter\n", "over."),
+        ("over. Reuter", "over. Reuter"), ("over,\nsaid Reuter", "over, said Reuter"),
+    ],
+)  # fmt: skip
+def test_a_sign_off_stands_on_its_own_line_or_behind_a_gap(ending, kept):
+    (item,) = sgml(story(1, f"<BODY>It is {ending}&#3;</BODY>"))
+    assert item.text == f"It is {kept}"
+
+
+def test_a_name_that_ends_in_by_is_left_whole():
+    (item,) = sgml(story(1, NORM.replace("Ann Doe", "Ann Rugby Town")))
+    assert item.author == "Ann Rugby Town"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
+def test_stories_on_one_line_are_apart(encoding):
+    first, second = (story(n, f"<BODY>Text {n}.</BODY>").replace("\n", " ") for n in (1, 2))
+    data = first.replace(' NEWID="1"', "") + second.replace(' NEWID="2"', "") + "\n" + story(3, "<BODY>x</BODY>")
+    items = sgml(data, encoding=encoding)
+    place = (data.index("</REUTERS>") + len("</REUTERS>")) * (2 if encoding == "utf-16-le" else 1)
+    assert [(item.key, item.text) for item in items] == [
+        ("0123456789ab:0", "Text 1."),
+        (f"0123456789ab:{place}", "Text 2."),
+        ("3", "x"),
+    ]

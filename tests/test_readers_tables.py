@@ -7,7 +7,7 @@ import pytest
 from reading import reading
 
 from pipelines.readers.charset import ENCODING_HINT
-from pipelines.readers.records import Quarantined, ReadContext, Record, Skipped
+from pipelines.readers.records import Quarantined, ReadContext, Record, Skipped, WrongFormatError
 from pipelines.readers.tables import delimited
 from pipelines.readers.tables.reader import read_csv, read_jsonl
 from pipelines.spine.errors import CorpusmillError
@@ -82,6 +82,12 @@ def test_a_bad_json_line_is_quarantined_and_the_next_one_read(line, reason, erro
     assert (first.locator, first.reason, first.raw) == ("line 1", reason, raw[:65536])
     assert error is None or first.error == error
     assert second == Record("ok", "", "好")
+
+
+def test_a_key_that_stands_twice_is_found_among_very_many():
+    names = ", ".join(f'"k{number}": 1' for number in range(200_000))
+    (item,) = jsonl('{"text": "a", ' + names + ', "k199999": 2}')
+    assert (item.reason, item.error) == ("duplicate_key", "'k199999' stands there twice")
 
 
 def test_several_authors_are_one_field():
@@ -219,18 +225,54 @@ def test_blank_and_empty_rows_are_skipped():
     assert csv_items("text,id\n\n,5\n") == [Skipped("empty", "line 2"), Skipped("empty", "line 3")]
 
 
-def test_a_quote_that_nobody_closes_is_one_entry():
-    first, rest = csv_items('text,id\na,1\n"b,2\nc,3\n')
-    assert first == Record("1", "", "a")
-    assert (rest.locator, rest.reason, rest.error) == ("line 3", "malformed_csv", "unexpected end of data (2 lines)")
+def test_a_quote_that_nobody_closes_refuses_its_line_alone():
+    assert csv_items('text,id\na,1\n"b,2\nc,3\n"d\ne",4\n"f\ng",5\n') == [
+        Record("1", "", "a"),
+        Quarantined("line 3", "malformed_csv", "',' expected after '\"' (3 lines)", b'"b,2'),
+        Record("3", "", "c"),
+        Record("4", "", "d\ne"),
+        Record("5", "", "f\ng"),
+    ]
+
+
+def test_one_unclosed_quote_in_ten_thousand_rows_costs_one_row():
+    rows = [f"text {number},{number}\n" for number in range(10_000)]
+    rows[299] = '"text 299,299\n'
+    items = csv_items("text,id\n" + "".join(rows))
+    assert items[299] == Quarantined(
+        "line 301", "malformed_csv", "unexpected end of data (9,701 lines)", b'"text 299,299'
+    )
+    assert [item.key for item in items if isinstance(item, Record)] == [str(n) for n in range(10_000) if n != 299]
+
+
+def test_a_file_of_unclosed_quotes_is_read_three_times_at_most():
+    # Each line closes the field of the line before and opens one; rows tried from every line would take hours.
+    items = csv_items('text,id\n"x\n' + 'a","b\n' * 20_000)
+    assert [(item.locator, item.reason, item.raw) for item in items[:2]] == [
+        ("line 2", "malformed_csv", b'"x'),
+        ("line 3", "malformed_csv", b'a","b'),
+    ]
+    assert [item.error for item in items[:3]] == [
+        "unexpected end of data (20,001 lines)",
+        "unexpected end of data (20,000 lines)",
+        "unexpected end of data (1 lines)",
+    ]
+    assert len(items) == 20_001
+
+
+def test_a_row_of_too_many_lines_refuses_its_first_line_alone(monkeypatch):
+    monkeypatch.setattr(delimited, "MAX_ROW_LINES", 3)
+    items = csv_items('text,id\n"a,1\nb,2\nc,3\nd,4\n"e\nf\ng",5\n')
+    assert (items[0].locator, items[0].reason, items[0].raw) == ("line 2", "too_long", b'"a,1')
+    assert items[1:] == [Record("2", "", "b"), Record("3", "", "c"), Record("4", "", "d"), Record("5", "", "e\nf\ng")]
 
 
 def test_a_quote_that_nobody_closes_does_not_swallow_a_large_file(monkeypatch):
     monkeypatch.setattr(delimited, "MAX_RECORD_BYTES", 20)
     items = csv_items('text,id\n"never closed,1\nnext line,2\nb,3\nc,4\n')
-    assert [type(item).__name__ for item in items] == ["Quarantined", "Record", "Record"]
+    assert [type(item).__name__ for item in items] == ["Quarantined", "Record", "Record", "Record"]
     assert (items[0].reason, items[0].locator) == ("too_long", "line 2")
-    assert [item.key for item in items[1:]] == ["3", "4"]
+    assert [item.key for item in items[1:]] == ["2", "3", "4"]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +280,7 @@ def test_a_quote_that_nobody_closes_does_not_swallow_a_large_file(monkeypatch):
     [("label,review\n1,好\n", "the table has no column text"), ("text,text\na,b\n", "the table has two columns text")],
 )
 def test_a_header_without_the_column_fails_and_names_the_columns(text, message):
-    with pytest.raises(CorpusmillError, match=message) as caught:
+    with pytest.raises(WrongFormatError, match=message) as caught:
         csv_items(text)
     assert caught.value.got == text.split("\n")[0].replace(",", ", ")
 

@@ -427,3 +427,10 @@ def test_the_main_text_of_news_pages_is_found(shared_data):
 def f1_of_words(text: str, gold: str) -> float:
     found, wanted = Counter(text.split()), Counter(gold.split())
     return 2 * sum((found & wanted).values()) / (sum(found.values()) + sum(wanted.values()))
+
+
+def test_a_header_of_very_many_lines_is_one_entry_and_the_next_record_is_read():
+    bad, good = split_warc(io.BytesIO(b"WARC/1.0\r\n" + b"a\n" * 200_000 + warc(b"x", "ok")), "response")
+    assert (bad.offset, bad.refused, bad.error) == (0, "malformed_warc", "no record header")
+    assert bad.data == b"WARC/1.0\r\n" + b"a\n" * 1000
+    assert (good.content, good.headers["warc-record-id"]) == (b"x", "<urn:uuid:ok>")

@@ -138,6 +138,27 @@ def test_literal_fragments_survive_unchanged(before, after):
         assert text_of(f"<nowiki>{fragment.replace('&', '&amp;')}</nowiki>") == fragment
 
 
+@pytest.mark.parametrize(
+    ("markup", "expected"),
+    [
+        ("a [[A|b|c]] d", "a b|c d"),
+        ("[[A: B|b|c]]", "b|c"),
+        ("[[A||b]]", "b"),
+        ("[[File:A.jpg|thumb|c]]d", "d"),
+    ],
+)
+def test_a_link_shows_all_that_stands_behind_its_first_pipe(markup, expected):
+    assert text_of(markup) == expected
+
+
+def test_text_behind_a_rule_is_shown():
+    assert text_of("a\n---- Text after a rule\n------\nb") == "a\nText after a rule\nb"
+
+
+def test_empty_brackets_go_with_the_spaces_before_them():
+    assert text_of("a \t( ) b (), Київ() f() ( )") == "a b, Київ f()"
+
+
 def test_code_and_formulas_keep_their_brackets_and_signs():
     code = 'printf("%s") ;; a[1] ;; f () ;; (, x) ;; *p++ ;; x|y ;; #!/bin/sh ;; a  b ;; __init__ ;; {x: 1} ;; = ;; a_b'
     for fragment in code.split(" ;; "):

@@ -27,20 +27,28 @@ REPEATED = (
     "<code>", "<code>x", "<br", "<ref a=b ", "<span a='", "( , x", "{{x|\n|a=b\n|", "\n{|\n|", "|}\n|}", "{{{{{{",
     "\n|-\n|colspan=999 rowspan=999|a", "\n{|\n|colspan=99|a\n|}", "<tr><td>", "{{{!}}", "-{{{", "[[File:", "{{a:",
     "\n|colspan=", "<nowiki>", "<nowiki/>", "''", "{{formatnum:", "&amp;", "&#42;", "{{lang|x|*", "\n;:", "(;", "()",
+    "\n| style=a",
 )  # fmt: skip
+# Runs of one sign, alone and as the one long line of a page that also holds what calls a pattern.
+_SIGNS = " \n\t'=:-_&<["
+RUNS = (
+    *(sign * 200_000 for sign in _SIGNS),
+    *(f"(a{sign * 200_000}b ()" for sign in _SIGNS),
+    f"{{|\n| a={' ' * 200_000}b || style={' ' * 200_000}",
+    f"{'-' * 200_000} x",
+)
 
 RUN = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from test_wikitext_hostile import REPEATED, ROWS
+from test_wikitext_hostile import REPEATED, ROWS, RUNS
 from reading import WIKITEXT
 from pipelines.readers.mediawiki.wikitext import WikitextConverter
 for settings in (WIKITEXT, ROWS):
     for language in ("en", "zh"):
         converter = WikitextConverter({}, language, settings)
-        for sign in REPEATED:
-            page = sign * (100_000 // len(sign))
-            sys.stdout.write(f"{sign!r}\\n")
+        for page in (*(sign * (100_000 // len(sign)) for sign in REPEATED), *RUNS):
+            sys.stdout.write(f"{page[:9]!r}\\n")
             sys.stdout.flush()
             assert len(converter.to_text(page, "2016-04-22T10:19:33Z", "T")) <= 8 * len(page)
 sys.stdout.write("done\\n")
@@ -58,6 +66,15 @@ def test_absurd_nesting_and_repetition_end_in_time():
     )
     last = done.stdout.strip().rpartition("\n")[2]
     assert (done.returncode, last) == (0, "done"), done.stderr
+
+
+def test_a_redirect_with_a_run_of_spaces_ends_in_time():
+    # Where two parts of a pattern may share the spaces, the time grows with the square of their number.
+    page = f"<page><title>A</title><id>1</id><revision><text>#redirect{' ' * 1_000_000}x</text></revision></page>"
+    xml = f"<mediawiki>{page}</mediawiki>"
+    (record,) = read_mediawiki(io.BytesIO(xml.encode()), reading())
+    assert isinstance(record, Record)
+    assert record.text == "- redirect x"
 
 
 @pytest.mark.parametrize("sign", ["{{", "[[", "{|", "-{"])

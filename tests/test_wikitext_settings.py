@@ -45,6 +45,10 @@ TABLES = {
     "a cell over two rows": ("{|\n| rowspan=2 | a || b\n|-\n| c\n|-\n| d || e\n|}", "a\tb\n\tc\nd\te"),
     "a cell of several lines": ("{|\n| a\nb<br />c\n* d\n* e\n| f\n|}", "a, b, c, d, e\tf"),
     "a table in a cell": ("{|\n| a\n|\n{|\n| b || c\n|}\n|-\n| d\n|}", "a\tb\tc\nd"),
+    "attributes that a template ends": (
+        '{|\n| Name || colspan="5" {{CMain}}\n|-\n| Other || align=left {{yes|Won}}\n|-\n| x=1 {{yes}} || {{no}}\n|}',
+        "Name\nOther\tWon\nx=1 Yes\tNo",
+    ),
     "HTML": ("<table><tr><th>a</th><td colspan=2>b</td></tr><TR><td>[[c]]</td></tr></table>", "a\tb\nc"),
     "literal signs": ("{|\n| <nowiki>||</nowiki> || {{!}} x || &#124;\n|-\n| - || *a\n|}", "||\t| x\t|\n-\t*a"),
     "rows without text": ("{|\n| [[File:a.png]] || {{unknown}}\n|-\n|\n|-\n| x\n|}", "x"),
@@ -98,6 +102,11 @@ def test_an_unknown_call_of_many_lines_is_taken_for_an_infobox_and_a_child_is_pa
     assert dict(convert(f"{{{{Unheard of{lines}\n}}}}").dropped) == {"unheard of": 1}
     child = "{{Infobox a|x=1|module={{Infobox child|y=2}}}}"
     assert convert(child, infoboxes="rows").text == "x: 1\nmodule: y: 2"
+
+
+def test_a_table_in_an_infobox_is_part_of_its_value_where_tables_are_shown():
+    markup = "{{Infobox a\n| x = 1\n| records =\n{| class=b\n! Year !! Title\n|-\n| 2001 || A = B\n|}\n| y = 2\n}}"
+    assert convert(markup, infoboxes="rows", tables="rows").text == "x: 1\nrecords: Year\tTitle, 2001\tA = B\ny: 2"
 
 
 def test_pronunciations_are_kept_or_dropped_with_their_brackets():

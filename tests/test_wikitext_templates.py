@@ -202,6 +202,37 @@ def test_functions_choose_between_their_arguments():
     )
 
 
+@pytest.mark.parametrize(
+    ("markup", "expected"),
+    [
+        ("{{math|''E'' {{=}} ''mc''<sup>2</sup>}} holds", "E = mc² holds"),
+        ("{{nowrap|n {{=}} 12}} people", "n = 12 people"),
+        ("{{quote|In 1905 E{{=}}mc2 was found.}}", "In 1905 E=mc2 was found."),
+        ("a {{=}} b", "a = b"),
+    ],
+)
+def test_an_equals_sign_by_template_makes_no_key_of_an_argument(markup, expected):
+    assert text_of(markup) == expected
+
+
+@pytest.mark.parametrize(
+    ("markup", "expected"),
+    [
+        ("a {{#tag:poem|Prose}}", "a\n\nProse"),
+        ("{{#tag:blockquote|Prose}} b", "Prose\n\nb"),
+        ("a {{#tag:Small|Prose}} b", "a Prose b"),
+        ("a ({{#tag:ref|A note.}}) b", "a b"),
+    ],
+)
+def test_a_tag_by_function_shows_what_holds_prose(markup, expected):
+    assert text_of(markup) == expected
+
+
+def test_templates_of_cells_show_their_text_or_their_name():
+    calls = "{{yes}} {{no}} {{won}} {{nom}} {{partial}} {{n/a}} {{tba}} {{dunno}} {{Yes|Gold}}"
+    assert text_of(f"x {calls}") == "x Yes No Won Nominated Partial N/A TBA ? Gold"
+
+
 def test_the_group_of_the_language_goes_before_the_shared_rows():
     assert TemplateRenderer("uk").render("дата|1791|3|26", Page("", "")) == "26 березня 1791"
     assert TemplateRenderer("en").render("дата|1791|3|26", Page("", "")) == MARK

@@ -21,7 +21,8 @@ from pipelines.spine.errors import CorpusmillError
 PIECE_BYTES = 1 << 20
 #: Unpacked at a time: what a decoder had made before it met damage in the same step is lost.
 _STEP_BYTES = 1 << 16
-MAGIC_BYTES = 6
+#: As many as the longest magic that a reader looks for, SQLite's.
+MAGIC_BYTES = 16
 #: A file that grows more than so many times and to more than so many bytes is a bomb: text shrinks to a thirtieth at
 #: best, zeros under deflate to a thousandth, and bz2 in bz2 could keep a worker busy for years.
 BOMB_RATIO = 1_000
@@ -168,8 +169,10 @@ def _feed_zstd(decoder: Any, data: bytes) -> Iterator[bytes]:
 
 
 DECODER_ERRORS = (OSError, ValueError, EOFError, lzma.LZMAError, zlib.error, zstandard.ZstdError)
+# The level, then a block or the end of a stream that holds none: a text may begin with "BZh".
+_BZ2_MAGICS = tuple(b"BZh%d%b" % (level, mark) for level in range(1, 10) for mark in (b"1AY&SY", b"\x17rE8P\x90"))
 CODECS = (
-    Codec("bz2", (b"BZh",), bz2.BZ2Decompressor, _feed_limited),
+    Codec("bz2", _BZ2_MAGICS, bz2.BZ2Decompressor, _feed_limited),
     Codec("gzip", (b"\x1f\x8b",), lambda: zlib.decompressobj(zlib.MAX_WBITS | 16), _feed_zlib),
     Codec("xz", (b"\xfd7zXZ\0",), lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ), _feed_limited),
     # The second magic is the skippable frame that pzstd begins with. zstandard cannot limit its output: 4 bytes of

@@ -31,7 +31,7 @@ _FOREIGN = (
     (b"%PDF-", "a PDF"),
     (b"PAR1", "a Parquet file (kind: parquet)"),
     (b"ARROW1", "an Arrow IPC file (kind: arrow)"),
-    (b"SQLite", "an SQLite database"),
+    (b"SQLite format 3\0", "an SQLite database"),
     (b"\x7fELF", "a program"),
     (b"\x89PNG", "an image"),
     (b"\xff\xd8\xff", "an image"),

@@ -14,6 +14,7 @@ without any markup, kept line by line.
 import html
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import BinaryIO
 
 from pipelines.readers.plain import Line, LineBlock, text_lines
@@ -21,14 +22,15 @@ from pipelines.readers.records import Item, ReadContext, Record, Skipped, Unread
 
 _START, _END = "<REUTERS", "</REUTERS>"
 _NEWID = re.compile(r'<REUTERS\b[^<>]*\bNEWID="(\w{1,20})"')
-_TEXT = re.compile(r"<TEXT([^<>]*)>(.*)</TEXT>", re.DOTALL)
-_ELEMENTS = {name: re.compile(rf"<{name}>(.*?)</{name}>", re.DOTALL) for name in ("DATE", "TITLE", "AUTHOR")}
+_TEXT, _TEXT_END = re.compile(r"<TEXT([^<>]*)>"), "</TEXT>"
 _TAG = re.compile(r"</?[A-Z][A-Z0-9-]*>")  # what stands in the text itself is written &lt;
 # Wire codes: STX and ETX around a story, DEL and others inside of it. html.unescape drops those written as &#3;.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_SIGN_OFF = re.compile(r"(?:^|\n|[ \t]{4})[ \t]*reuters?\.{0,3}\s*\Z", re.IGNORECASE)
+_SIGN_OFF = re.compile(r"reuters?\.{0,3}\Z", re.IGNORECASE)
+_SIGN_OFF_CHARACTERS = 10
+_SIGN_OFF_MARGIN = 4
 _DATE = re.compile(r"\s*(\d{1,2})-([A-Z]{3})-(\d{4})(?:\s+(\d\d):(\d\d):(\d\d)(?:\.\d+)?\b)?")
-_BYLINE = re.compile(r"\s*by\s+|,\s*reuters?\s*$", re.IGNORECASE)
+_BYLINE = re.compile(r"^by |, ?reuters?$", re.IGNORECASE)
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
@@ -51,7 +53,7 @@ def read_sgml(stream: BinaryIO, context: ReadContext) -> Iterator[Item]:
 def _stories(lines: Iterator[Line]) -> Iterator[Line]:
     """The lines of each story as one, and what lies between stories likewise."""
     block = LineBlock()
-    for line in lines:
+    for line in (piece for whole in lines for piece in _cut_at_ends(whole)):
         shown = line.data.decode(line.codec, "replace")
         if block and f"{_START} " in shown:
             yield from _closed(block)
@@ -64,6 +66,27 @@ def _stories(lines: Iterator[Line]) -> Iterator[Line]:
         yield from _closed(block)
 
 
+def _cut_at_ends(line: Line) -> list[Line]:
+    """The line, cut behind every ``</REUTERS>`` that something follows."""
+    mark, unit = _END.encode(line.codec), len("\n".encode(line.codec))
+    cuts, place = [0], line.data.find(mark)
+    while place >= 0:
+        if place % unit:  # across two characters
+            place = line.data.find(mark, place + 1)
+            continue
+        cuts.append(place + len(mark))
+        place = line.data.find(mark, cuts[-1])
+    if not line.data[cuts[-1] :].decode(line.codec, "replace").strip() and len(cuts) > 1:
+        cuts.pop()
+    if line.refused or len(cuts) == 1:
+        return [line]
+    ends = [*cuts[1:], len(line.data)]
+    return [
+        replace(line, offset=line.offset + begin, data=line.data[begin:end])
+        for begin, end in zip(cuts, ends, strict=True)
+    ]
+
+
 def _closed(block: LineBlock) -> Iterator[Line]:
     """A block that no ``</REUTERS>`` ended: a cut story or rubbish; nothing for blank lines and the DOCTYPE."""
     line = block.finish()
@@ -73,17 +96,17 @@ def _closed(block: LineBlock) -> Iterator[Line]:
 
 
 def _story(markup: str, block: Line, context: ReadContext) -> Item:
-    newid, found = _NEWID.search(markup), _TEXT.search(markup)
+    newid, found, text_end = _NEWID.search(markup), _TEXT.search(markup), markup.rfind(_TEXT_END)
     if _START not in markup:
         raise UnreadableError("wrong_format", "expected <REUTERS ...>: this is no story of Reuters-21578")
     if not markup.rstrip().endswith(_END):
         raise UnreadableError("truncated", f"the story ends without {_END}")
-    if found is None:
+    if found is None or text_end < found.end():
         raise UnreadableError("missing_text", "the story has no TEXT")
-    kind, content = found.groups()
-    title = " ".join(_plain(_element("TITLE", content)).split())
-    for name in ("TITLE", "AUTHOR"):
-        content = _ELEMENTS[name].sub("", content, count=1)
+    kind, content = found[1], markup[found.end() : text_end]
+    title, content = _cut_out("TITLE", content)
+    title = " ".join(_plain(title).split())
+    _, content = _cut_out("AUTHOR", content)
     text = _plain(content) if "UNPROC" in kind else _unwrapped(_plain(content))
     locator = block.locator(context)
     if "BRIEF" in kind:
@@ -91,24 +114,33 @@ def _story(markup: str, block: Line, context: ReadContext) -> Item:
     if not text:
         return Skipped("empty", locator, title)
     key = newid[1] if newid else context.key_at(block.offset)
-    author = _BYLINE.sub("", _plain(_element("AUTHOR", markup)))
-    return Record(key, title, text, date=_iso_date(_element("DATE", markup)), author=" ".join(author.split()))
+    author = _BYLINE.sub("", " ".join(_plain(_cut_out("AUTHOR", markup)[0]).split()))
+    return Record(key, title, text, date=_iso_date(_cut_out("DATE", markup)[0]), author=author)
 
 
-def _element(name: str, markup: str) -> str:
-    found = _ELEMENTS[name].search(markup)
-    return found[1] if found else ""
+def _cut_out(name: str, markup: str) -> tuple[str, str]:
+    """The content of the first element of that name, "" where there is none, and the markup without the element."""
+    before, _, behind = markup.partition(f"<{name}>")
+    content, end, rest = behind.partition(f"</{name}>")
+    return (content, before + rest) if end else ("", markup)
 
 
 def _plain(markup: str) -> str:
     """The text without tags, wire codes and the closing "Reuter" line; entities resolved once, after the tags."""
     text = html.unescape(_TAG.sub("", markup).replace("\r\n", "\n"))
-    return _SIGN_OFF.sub("", _CONTROLS.sub("", text)).rstrip().lstrip("\n")
+    text = _CONTROLS.sub("", text).rstrip()
+    if found := _SIGN_OFF.search(text, max(0, len(text) - _SIGN_OFF_CHARACTERS)):
+        before = text[: found.start()]
+        margin = before.rstrip(" \t")
+        if not margin or margin.endswith("\n") or len(before) - len(margin) >= _SIGN_OFF_MARGIN:
+            text = margin
+    return text.rstrip().lstrip("\n")
 
 
 def _unwrapped(text: str) -> str:
     """A paragraph a line: one begins with an indented line; lines at the margin go on with it. Table rows stay rows."""
-    return re.sub(r"[ \t]*\n(?=\S)", " ", text).replace("\n    ", "\n").strip()
+    # From a run's first space alone: tried from each of them, long runs would take their length squared.
+    return re.sub(r"(?<![ \t])[ \t]*\n(?=\S)", " ", text).replace("\n    ", "\n").strip()
 
 
 def _iso_date(text: str) -> str:

@@ -22,7 +22,7 @@ from pipelines.readers.archives.entry import MemberStream
 from pipelines.readers.archives.sevenzip_entries import sevenzip_entries
 from pipelines.readers.archives.tar_entries import is_tar, tar_entries
 from pipelines.readers.archives.zip_entries import zip_entries
-from pipelines.readers.records import Item, Quarantined, ReadContext, Record, Skipped
+from pipelines.readers.records import Item, Quarantined, ReadContext, Record, Skipped, WrongFormatError
 
 _ENTRIES = {"zip": zip_entries, "tar": tar_entries, "7z": sevenzip_entries}
 _PACKED = ("", ".gz", ".bz2", ".xz", ".zst")
@@ -65,6 +65,8 @@ def read_archive(
 ) -> Iterator[Item]:
     """Every item of the archive's members, with places and keys that name the member.
 
+    A member that is not what the kind says is one Quarantined("wrong_format"), and the others are read.
+
     Args:
         path: of the archive.
         kind: of the members; says which are read where ``options`` do not.
@@ -78,11 +80,12 @@ def read_archive(
             yield member
             continue
         file_key = f"{context.file_key}:{member.offset}"
-        for item in read(member.stream, replace(context, file_key=file_key, part=None)):
-            if isinstance(item, Record):
-                yield item
-            else:
-                yield replace(item, locator=f"member at {member.offset}: {item.locator}")
+        locator = f"member at {member.offset}"
+        try:
+            for item in read(member.stream, replace(context, file_key=file_key, part=None)):
+                yield item if isinstance(item, Record) else replace(item, locator=f"{locator}: {item.locator}")
+        except WrongFormatError as error:
+            yield Quarantined(f"{locator}: byte 0", "wrong_format", " ".join(str(error).split()), b"")
 
 
 def iter_members(

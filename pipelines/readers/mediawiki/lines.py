@@ -18,7 +18,7 @@ _STOPS = frozenset(".,;:!?)，。；：！？、）،؛؟»]")
 _ENDS = frozenset(".!?)。！？）؟")
 _ALL_SEPARATORS = frozenset(_SEPARATORS)
 # Behind a Latin letter "()" may be a function call; behind another letter it is what somebody forgot to fill in.
-_empty_brackets = re.compile(r"(?:^|(?<=[\s,;:\u0370-\u2fff]))[ \t]*\([ \t]*\)|[ \t]+\([ \t]*\)")
+_empty_brackets = re.compile(r"(?<![ \t])[ \t]++\([ \t]*+\)|(?:^|(?<=[,;:\u0370-\u2fff]))\([ \t]*+\)")
 _spaces = re.compile(r"[ \t\xa0]{2,}")
 _SPECIAL_STARTS = frozenset("=*#:;|!{-")
 
@@ -85,8 +85,10 @@ def _without_line_mark(line: str) -> str:
         text = line.lstrip("*#:; \t")
         mark = line[: len(line) - len(text)].rstrip()
         return f"- {text}" if text and mark[-1] in "*#" else text
-    if first == "|" or line.startswith(("{|", "----")):
+    if first == "|" or line.startswith("{|"):
         return ""
+    if line.startswith("----"):
+        return line.lstrip("-").lstrip(" \t")
     if first == "!" and ("!!" in line or "|" in line or line.startswith("! ")):
         return ""
     return line

@@ -10,8 +10,7 @@ from typing import BinaryIO
 
 from pipelines.readers.compression import DamagedStream
 from pipelines.readers.mediawiki.page_parser import ROOT, Break, Locate, Page, PageParser, Site
-from pipelines.readers.records import QUARANTINE_RAW_BYTES, Quarantined
-from pipelines.spine.errors import CorpusmillError
+from pipelines.readers.records import QUARANTINE_RAW_BYTES, Quarantined, WrongFormatError
 
 CHUNK_BYTES = 256 << 10
 _HEAD_BYTES = 256
@@ -27,7 +26,7 @@ def read_pages(stream: BinaryIO, site: Site, locate: Locate) -> Iterator[Page | 
         site: filled from ``<siteinfo>``.
         locate: where in the file a byte of the stream lies.
     Raises:
-        CorpusmillError: the stream is something else than a MediaWiki export.
+        WrongFormatError: the stream is something else than a MediaWiki export.
     """
     source = _Source(stream)
     data = source.read_first()
@@ -92,9 +91,9 @@ def _utf16_encoding(data: bytes) -> str:
     return {b"\xff\xfe": "utf-16le", b"\xfe\xff": "utf-16be"}.get(data[:2], "")
 
 
-def _not_an_export(root_name: str, data: bytes) -> CorpusmillError:
+def _not_an_export(root_name: str, data: bytes) -> WrongFormatError:
     if _index_line.match(data):
-        return CorpusmillError(
+        return WrongFormatError(
             "this is the index of a multistream dump, not a dump",
             where="byte 0",
             expected=f"<{ROOT} …> with <page> elements",
@@ -102,7 +101,7 @@ def _not_an_export(root_name: str, data: bytes) -> CorpusmillError:
             hint="name only the dump in the source's path, as in *-pages-articles-multistream.xml.bz2; "
             "its parts are found without the index",
         )
-    return CorpusmillError(
+    return WrongFormatError(
         "this is not a MediaWiki XML export",
         where="byte 0",
         expected=f"<{ROOT} …> with <page> elements",

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 from urllib.parse import quote, urlsplit
 
+from pipelines.readers.compression import open_decompressed
 from pipelines.readers.mediawiki.page_parser import Page, Site
 from pipelines.readers.mediawiki.pages import read_pages
 from pipelines.readers.mediawiki.wikitext import WikitextConverter
@@ -17,8 +18,15 @@ from pipelines.readers.records import Item, Quarantined, ReadContext, Record, Sk
 # What MediaWiki leaves unescaped in a page's URL. Source: wfUrlencode, includes/GlobalFunctions.php
 _URL_SAFE = ";@$!*(),/~:"
 # Only for pages whose <redirect> element is missing (exports before 0.4, and tools that drop it).
-_redirect = re.compile(rf"\s*#(?:{REDIRECT_WORDS})\s*:?\s*\[\[([^\]|#\n]*)", re.IGNORECASE)
+_redirect = re.compile(rf"\s*#(?:{REDIRECT_WORDS})\s*+(?::\s*+)?\[\[([^\]|#\n]*)", re.IGNORECASE)
 _MAX_LOCATOR_CHARS = 200
+# Wikipedias whose hosts have a hyphen; a tag such as zh-hant belongs to the wiki of its first part.
+# fmt: off
+_HYPHENATED_WIKIS = frozenset((
+    "bat-smg", "be-tarask", "be-x-old", "cbk-zam", "fiu-vro", "map-bms", "nds-nl", "roa-rup", "roa-tara",
+    "zh-classical", "zh-min-nan", "zh-yue",
+))
+# fmt: on
 
 
 def read_mediawiki(stream: BinaryIO, context: ReadContext) -> Iterator[Item]:
@@ -28,14 +36,15 @@ def read_mediawiki(stream: BinaryIO, context: ReadContext) -> Iterator[Item]:
     Quarantined. A record counts ``dropped_templates`` by name, and itself among ``pages`` when it is a disambiguation page.
 
     Args:
-        stream: uncompressed bytes of an export 0.3-0.11, whole or a run of ``<page>`` elements; UTF-8, or UTF-16 with BOM.
+        stream: of an export 0.3-0.11, whole or a run of ``<page>`` elements; UTF-8, or UTF-16 with BOM;
+            compressed or not.
         context: ``language`` decides templates, and URLs where ``siteinfo`` is missing.
     Raises:
-        CorpusmillError: the stream is something else than a MediaWiki export.
+        WrongFormatError: the stream is something else than a MediaWiki export.
     """
     site = Site()
     converter: WikitextConverter | None = None
-    for page in read_pages(stream, site, context.byte_at):
+    for page in read_pages(open_decompressed(stream), site, context.byte_at):
         if isinstance(page, Quarantined):
             yield page
         elif not page.key.strip() or not page.title:
@@ -74,13 +83,17 @@ def _convert(page: Page, site: Site, converter: WikitextConverter, context: Read
 
 
 def page_url(title: str, base: str, language: str) -> str:
-    """The page's address: beside the main page that ``siteinfo`` names, else on the language's Wikipedia.
+    """The page's address: beside the main page that ``siteinfo`` names, else on the language's Wikipedia, else "".
 
-    Exports made by tools copy the siteinfo of English Wikipedia, so that one is believed only of English.
+    Exports made by tools copy the siteinfo of English Wikipedia, so that of another language it is not believed.
     """
+    language = language.lower()
+    wiki = language if language in _HYPHENATED_WIKIS else language.partition("-")[0]
     host = urlsplit(base).hostname or ""
-    if not host or (host == "en.wikipedia.org" and language.partition("-")[0] != "en"):
-        base = f"https://{language}.wikipedia.org/wiki/"
+    if not host and not wiki:
+        return ""
+    if not host or (host == "en.wikipedia.org" and wiki not in ("", "en")):
+        base = f"https://{wiki}.wikipedia.org/wiki/"
     return base[: base.rindex("/") + 1] + quote(title.replace(" ", "_"), safe=_URL_SAFE)
 
 

@@ -205,8 +205,8 @@ def resolve_links(text: str, show_link: Callable[[str], str], is_dropped: Callab
     for segment in segments:
         body, closed, rest = segment.partition("]]")
         if closed and not stack:
-            # The common case, inlined: no colon means no namespace, so the label is what follows the last pipe.
-            out.append(show_link(body) if ":" in body or "\n" in body else body[body.rfind("|") + 1 :])
+            # The common case, inlined: no colon means no namespace, so the label is what follows the first pipe.
+            out.append(show_link(body) if ":" in body or "\n" in body else body[body.find("|") + 1 :].lstrip("|"))
             out.append(rest)
             continue
         stack.append(out)

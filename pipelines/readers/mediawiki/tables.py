@@ -22,6 +22,12 @@ _MAX_NESTING = 5
 _MAX_SPAN = 100
 _LIST_SIGNS = tuple("*#:;=")
 _span = re.compile(r"\b(col|row)span\s{0,9}=\s{0,9}[\"']?\s{0,9}(\d{1,3})", re.IGNORECASE)
+# {{yes|Won}} is style="…" | Won: the attributes before such a call end at the marker that it leaves, not at a pipe.
+_bare_attributes = re.compile(
+    r"\s*+(?:(?:style|class|id|title|lang|dir|v?align|(?:col|row)span|width|height|bgcolor|scope|abbr|data-[a-z-]+)"
+    r"\s*+=\s*+(?:\"[^\"\n]*+\"|'[^'\n]*+'|[^\s\"'\x02]++)\s*+)++(?=\x02|$)",
+    re.IGNORECASE,
+)
 _html_tag = re.compile(r"<(/?)(table|tr|td|th|caption)\b([^<>]*)>", re.IGNORECASE)
 _HTML_SIGNS = {"table": "\n{|", "tr": "\n|-", "td": "\n|", "th": "\n!", "caption": "\n|+"}
 _media_file = re.compile(
@@ -112,9 +118,7 @@ def _laid_out(rows: list[list[str]], show_cell: ShowCell) -> list[str]:
     for row in rows:
         cells: list[str] = []
         for cell in row:
-            attributes, pipe, shown = cell.partition("|")
-            if not pipe or "[[" in attributes:
-                attributes, shown = "", cell
+            attributes, shown = _split_cell(cell)
             _skip_covered(cells, covered)
             spans = {name.lower(): int(number) for name, number in _span.findall(attributes)}
             width = max(min(spans.get("col", 1), _MAX_SPAN - len(cells)), 1)
@@ -127,6 +131,16 @@ def _laid_out(rows: list[list[str]], show_cell: ShowCell) -> list[str]:
         if any(any(map(str.isalnum, cell)) for cell in cells):
             lines.append(hide("\t".join(cells).rstrip()))
     return lines
+
+
+def _split_cell(cell: str) -> tuple[str, str]:
+    """``(attributes, content)`` of what stands behind a cell's sign."""
+    attributes, pipe, content = cell.partition("|")
+    if pipe and "[[" not in attributes:
+        return attributes, content
+    bare = _bare_attributes.match(cell)
+    end = bare.end() if bare else 0
+    return cell[:end], cell[end:]
 
 
 def _skip_covered(cells: list[str], covered: dict[int, int]) -> None:

@@ -156,9 +156,19 @@ SHARED: dict[str, Handler] = rows(
     (show.item_list, "ubl | unbulleted list | bulleted list | ublist | ordered list | blist | olist | numbered list"),
     (show.item_list, "vunblist"),
     (joined(", "), "hlist | comma separated entries | cslist | flat list"),
+    # cells of tables
+    (show.table_cell("Yes"), "yes | yes2"),
+    (show.table_cell("No"), "no | no2"),
+    (show.table_cell("Won"), "won"),
+    (show.table_cell("Nominated"), "nom | nominated"),
+    (show.table_cell("Partial"), "partial"),
+    (show.table_cell("Pending"), "pending"),
+    (show.table_cell("N/A"), "n/a | na"),
+    (show.table_cell("TBA"), "tba"),
+    (lambda args, named: first(args, named) or "?", "dunno"),
     # characters
     (constant(hide("|")), "! | pipe"),
-    (constant("="), "= | equals"),
+    (constant(hide("=")), "= | equals"),
     (constant(" "), "nbsp | space | spaces | spc | sp | thinsp | thin space | hair space | hairsp | nnbsp | zwsp"),
     (constant("–"), "ndash | en dash | endash"),
     (constant("—"), "mdash | em dash | emdash | long dash"),
@@ -217,6 +227,15 @@ SUFFIXES: tuple[tuple[str, Handler], ...] = (
     (" navbox", show.dropped),
     (" sidebar", show.dropped),
 )
+_PROSE_TAGS = frozenset(("poem", "blockquote", "div", "span", "small", "center", "p"))
+
+
+def _tag_function(tag: str, args: Sequence[str], page: Page) -> str:
+    """``{{#tag:poem|text}}`` -> ``<poem>text</poem>``, where the tag holds running text; else ""."""
+    tag = tag.lower()
+    return f"<{tag}>{args[0]}</{tag}>" if tag in _PROSE_TAGS and args else ""
+
+
 # Functions of the text behind the colon, {{formatnum:1234}}, and of the arguments behind it.
 ParserFunction = Callable[[str, Sequence[str], Page], str]
 PARSER_FUNCTIONS: dict[str, ParserFunction] = {
@@ -234,7 +253,7 @@ PARSER_FUNCTIONS: dict[str, ParserFunction] = {
     # known to show nothing here
     "defaultsort": lambda text, args, page: "",
     "displaytitle": lambda text, args, page: "",
-    "#tag": lambda text, args, page: "",
+    "#tag": _tag_function,
 }
 
 _birth, _death = dates.date_and_age, dates.death_date_and_age

@@ -6,6 +6,8 @@ says which names use which function. Arguments arrive stripped; inner templates 
 
 from collections.abc import Callable, Mapping, Sequence
 
+from pipelines.readers.mediawiki.marks import MARK
+
 Handler = Callable[[Sequence[str], Mapping[str, str]], str]
 
 _SUPERSCRIPTS = str.maketrans("0123456789+-−–", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁻")
@@ -75,6 +77,14 @@ def constant(text: str) -> Handler:
 def wrapped(before: str, after: str = "") -> Handler:
     """A handler that sets the first argument between two strings; empty stays empty."""
     return lambda args, named: f"{before}{args[0]}{after}" if args and args[0] else ""
+
+
+def table_cell(text: str) -> Handler:
+    """A handler that shows the first argument, else ``text``, behind a marker: there the cell's attributes end.
+
+    Source: https://en.wikipedia.org/wiki/Template:Table_cell_templates
+    """
+    return lambda args, named: MARK + (first(args, named) or text)
 
 
 def joined(separator: str) -> Handler:

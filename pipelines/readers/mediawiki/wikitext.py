@@ -50,6 +50,7 @@ _language_code = re.compile(r"[a-z]{2,3}(?:-[a-z]+)*")
 _NOT_LANGUAGES = frozenset(["doi", "wmf", "mw", "rfc", "voy", "hdl", "mos"])
 _parameter = re.compile(r"(?<!-)\{\{\{[^{}|]*(?:\|([^{}]*))?\}\}\}")
 _disambiguation = re.compile(f"__(?:{DISAMBIGUATION_MAGIC_WORDS})__", re.IGNORECASE)
+_HIDDEN_PIPE, _HIDDEN_EQUALS = hide("|"), hide("=")
 _SECTION = "params.yaml: extract.wikitext"
 _CHOICES = {
     "headings": ("plain", "markdown", "none"),
@@ -167,8 +168,8 @@ class WikitextConverter:
         is_disambiguation = is_disambiguation or ("__" in text and _disambiguation.search(text) is not None)
         text, hidden_entities = self._without_inline(text)
         text = join_lines(text, self._headings)
-        # Templates hide pipes ({{!}}), one sign of the twenty-two: looking for it alone is cheap.
-        if hidden or hidden_entities or hide("|") in text:
+        # Templates hide {{!}} and {{=}}, two signs of the twenty-two: looking for them alone is cheap.
+        if hidden or hidden_entities or _HIDDEN_PIPE in text or _HIDDEN_EQUALS in text:
             text = reveal(text).strip()
         return Converted(self.in_script(text), is_disambiguation, dropped)
 
@@ -200,6 +201,8 @@ class WikitextConverter:
         return text.replace("\xa0", " "), hidden
 
     def _show_infobox(self, arguments: str) -> str:
+        if self._keeps_tables and "{|" in arguments:  # before pipes part the arguments
+            arguments = show_tables(arguments, self._show_cell)
         return infobox_rows(arguments, self._show_cell)
 
     def _show_cell(self, markup: str, separator: str) -> str:
@@ -228,4 +231,6 @@ class WikitextConverter:
             return body.lstrip(":#") if body[:1] in (":", "#") else body
         if "\n\n" in body:
             return body
-        return body[body.rfind("|") + 1 :]
+        if 0 < colon < pipe and body[colon + 1] != " ":  # a file perhaps, of a wiki whose names nobody gave
+            return body[body.rfind("|") + 1 :]
+        return body[pipe + 1 :].lstrip("|")  # [[A||b]] is a slip, and a line that begins with a pipe is a table's

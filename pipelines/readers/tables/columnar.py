@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 from pipelines.readers.compression import PIECE_BYTES, DamagedStream, open_decompressed
 from pipelines.readers.plain import foreign_format
 from pipelines.readers.records import QUARANTINE_RAW_BYTES, Item, Quarantined, ReadContext, UnreadableError
+from pipelines.readers.tables.failures import is_passing
 from pipelines.readers.tables.rows import Row, check_columns, columns_of, from_row
 
 BATCH_ROWS = 256
-#: What pyarrow raises over a damaged file; names of columns may be no UTF-8.
+#: What pyarrow raises over a damaged file, unless the failure ``is_passing``; names of columns may be no UTF-8.
 _FILE_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError)
 #: What it raises over values that Python cannot hold: years past 9999, unknown time zones, texts inside of lists.
 _VALUE_ERRORS = (pa.ArrowException, ValueError, OverflowError, KeyError, RecursionError)
@@ -34,7 +35,7 @@ def read_parquet(stream: BinaryIO, context: ReadContext) -> Iterator[Item]:
         stream: a seekable file.
         context: ``part`` says which row groups; the key of a row without one is its number in the file, from 0.
     Raises:
-        CorpusmillError: the file lacks a mapped column.
+        WrongFormatError: the file lacks a mapped column.
     """
     columns = columns_of(context)
     if not stream.seekable():
@@ -45,6 +46,8 @@ def read_parquet(stream: BinaryIO, context: ReadContext) -> Iterator[Item]:
         file = pq.ParquetFile(stream)
         there = file.schema_arrow.names
     except _FILE_ERRORS as error:
+        if is_passing(error):
+            raise
         yield _no_parquet(stream, error)
         return
     names = check_columns(columns, there, context)
@@ -58,7 +61,9 @@ def read_parquet(stream: BinaryIO, context: ReadContext) -> Iterator[Item]:
                 yield from _batch_items(batch, columns, context, row_number)
                 row_number += batch.num_rows
         except _FILE_ERRORS as error:
-            yield Quarantined(f"rows {row_number} to {group_end - 1}", "damaged", str(error), b"")
+            if is_passing(error):
+                raise
+            yield Quarantined(f"rows {row_number} to {group_end - 1}", "damaged", _first_line(error), b"")
         row_number = group_end
 
 
@@ -71,7 +76,7 @@ def read_arrow(stream: BinaryIO, context: ReadContext) -> Iterator[Item]:
         stream: the file's bytes, compressed or not.
         context: the key of a row without one is its number in the file, from 0.
     Raises:
-        CorpusmillError: the file lacks a mapped column.
+        WrongFormatError: the file lacks a mapped column.
     """
     columns = columns_of(context)
     source, row_number = _Source(open_decompressed(stream)), 0
@@ -80,6 +85,8 @@ def read_arrow(stream: BinaryIO, context: ReadContext) -> Iterator[Item]:
         reader = pa.ipc.open_stream(source)
         there = reader.schema.names
     except (*_FILE_ERRORS, DamagedStream) as error:
+        if is_passing(error):
+            raise
         yield _no_arrow(source, error)
         return
     names = check_columns(columns, there, context)
@@ -92,6 +99,8 @@ def read_arrow(stream: BinaryIO, context: ReadContext) -> Iterator[Item]:
         if is_file and not source.ends_with(_ARROW_FILE):
             yield Quarantined(f"row {row_number} and all after it", "truncated", "the file's end is missing", b"")
     except (*_FILE_ERRORS, DamagedStream) as error:
+        if is_passing(error):
+            raise
         yield Quarantined(f"row {row_number} and all after it", "damaged", _first_line(error), b"")
 
 
@@ -107,6 +116,8 @@ def _batch_items(batch: pa.RecordBatch, columns: Mapping[str, str], context: Rea
     try:
         rows = _rows(batch)
     except _VALUE_ERRORS as error:
+        if is_passing(error):
+            raise
         if batch.num_rows == 1:
             yield Quarantined(f"row {first}", "damaged", _first_line(error), b"")
         else:

@@ -8,14 +8,18 @@ one whose files `hf download` fetched from theirs.
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from pipelines.readers.records import Item, Quarantined, ReadContext
+from pipelines.readers.records import Item, Quarantined, ReadContext, WrongFormatError
 from pipelines.readers.tables.columnar import row_item
+from pipelines.readers.tables.failures import is_passing, what_is_wrong
 from pipelines.readers.tables.rows import check_columns, columns_of
 from pipelines.spine.errors import CorpusmillError
 
@@ -28,23 +32,51 @@ def read_hf(name: str, context: ReadContext) -> Iterator[Item]:
             a hub name ``owner/name[:configuration[:split]][@revision]``; the split is ``train`` when not given.
         context: the key of a row without one is its number, from 0.
     Raises:
-        CorpusmillError: there is no such dataset, or it lacks a mapped column.
+        CorpusmillError: there is no such dataset, it lacks a mapped column, or the network failed.
     """
     columns = columns_of(context)
     dataset = _dataset(name)
     if dataset.column_names is not None:
-        check_columns(columns, dataset.column_names, context)
-    rows = enumerate(dataset)
+        _check_columns(columns, dataset.column_names, context)
+    rows, damage = enumerate(dataset), _damage_errors()
     for row_number in itertools.count():
         try:
             _, row = next(rows)
         except StopIteration:
             return
-        except (pa.ArrowException, OSError, ValueError) as error:
-            # The type alone: the messages name files of this machine.
-            yield Quarantined(f"row {row_number} and all after it", "damaged", type(error).__name__, b"")
+        except Exception as error:
+            if is_passing(error):
+                raise CorpusmillError(
+                    f"the dataset cannot be read further: {what_is_wrong(error)}", where=f"row {row_number}",
+                    hint="run again: finished units are kept",
+                ) from error  # fmt: skip
+            if not isinstance(error, damage):
+                raise
+            yield Quarantined(f"row {row_number} and all after it", "damaged", what_is_wrong(error), b"")
             return
         yield row_item(row, columns, context, row_number)
+
+
+def _damage_errors() -> tuple[type[Exception], ...]:
+    """What reading damaged files of a dataset raises."""
+    import datasets
+
+    formats = (pa.ArrowException, ValueError, KeyError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+    return (*formats, OSError, datasets.exceptions.DatasetsError)
+
+
+def _check_columns(columns: Mapping[str, str], there: list[str], context: ReadContext) -> None:
+    """As ``check_columns``, but no file is there that could be left out.
+
+    Raises:
+        CorpusmillError: a mapped column is missing.
+    """
+    try:
+        check_columns(columns, there, context)
+    except WrongFormatError as error:
+        raise CorpusmillError(
+            error.message, where=error.where, expected=error.expected, got=error.got, hint=error.hint
+        ) from None
 
 
 def _dataset(name: str) -> Any:

@@ -39,7 +39,7 @@ def read_csv(stream: BinaryIO, context: ReadContext) -> Iterator[Item]:
     mapped by number, as in ``{key: "1", text: "2"}``, mean a table without a header.
 
     Raises:
-        CorpusmillError: the header lacks a mapped column, or names one twice.
+        WrongFormatError: the header lacks a mapped column, or names one twice.
     """
     columns = columns_of(context)
     lines = text_lines(stream, context)
@@ -86,11 +86,11 @@ def _json_object(text: str) -> Row:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UnreadableError("duplicate_key", f"{twice!r} stands there twice")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise UnreadableError("duplicate_key", f"{name!r} stands there twice")
+        found[name] = value
     return found
 
 

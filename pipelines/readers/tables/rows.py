@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipelines.readers.charset import decode
-from pipelines.readers.records import MAX_RECORD_BYTES, ReadContext, Record, Skipped, UnreadableError
+from pipelines.readers.records import MAX_RECORD_BYTES, ReadContext, Record, Skipped, UnreadableError, WrongFormatError
 from pipelines.spine.errors import CorpusmillError
 
 #: Document field -> column, for a source that maps none.
@@ -42,13 +42,13 @@ def check_columns(columns: Mapping[str, str], there: Iterable[str], context: Rea
     """The columns to read: the mapped ones, once the table has them; of an unmapped source those that are there.
 
     Raises:
-        CorpusmillError: a needed column is missing, or a needed name stands there twice.
+        WrongFormatError: a needed column is missing, or a needed name stands there twice.
     """
     names = list(there)
     needed = sorted(set(columns.values())) if context.columns else [columns["text"]]
     for name in needed:
         if names.count(name) != 1:
-            raise CorpusmillError(
+            raise WrongFormatError(
                 f"the table has no column {name}" if name not in names else f"the table has two columns {name}",
                 where="columns", expected=", ".join(needed), got=", ".join(names),
                 hint="map the source's columns: document field: column, as in {text: review, key: id}",

@@ -12,6 +12,7 @@ from pipelines.readers.compression import PIECE_BYTES, DamagedStream, open_decom
 from pipelines.readers.records import MAX_RECORD_BYTES, QUARANTINE_RAW_BYTES
 
 MAX_HEADER_BYTES = 1 << 16
+MAX_HEADER_LINES = 1000
 _BLANK = (b"\r\n", b"\n")
 
 
@@ -151,10 +152,11 @@ class _Source:
 
     def header(self) -> bytes:
         """A record's header with the blank line that ends it; without one, what there is of it."""
-        lines = [self.line()]
+        lines, begin = [self.line()], self.position
         while lines[0].startswith(b"WARC/") and lines[-1] not in _BLANK and self.peek(5) != b"WARC/":
             lines.append(self.line())
-            if not lines[-1] or sum(map(len, lines)) > MAX_HEADER_BYTES:
+            size = len(lines[0]) + self.position - begin
+            if not lines[-1] or size > MAX_HEADER_BYTES or len(lines) > MAX_HEADER_LINES:
                 break
         return b"".join(lines)
 
