@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from pipelines.readers.parts import MAX_MEMBERS, PartSizes, is_uncut_dump, plan_parts
+from pipelines.readers.parts import MAX_MEMBERS, PartSizes, plan_parts, uncut_compression
 from pipelines.sources import FetchedFile
 from pipelines.spine.units import Unit, UnitInput, stamp_of, unit_key
 
@@ -67,7 +67,7 @@ def _divide(file: FetchedFile, sizes: PartSizes) -> Iterator[Unit]:
         num_bytes = file.bytes * (end - begin) // parts[-1][1]
         yield _unit(file, [UnitInput(_path(file), file.sha256, num_bytes, (begin, end), stamp_of(file.path))])
     if not parts:
-        if file.bytes > 2 * sizes.min_bytes and (compression := is_uncut_dump(Path(file.path), file.kind)):
+        if file.bytes > 2 * sizes.min_bytes and (compression := uncut_compression(Path(file.path), file.kind)):
             _say_uncut(file, compression)
         yield _unit(file, [_whole(file)])
 

@@ -15,7 +15,7 @@ from reading import reading
 
 from pipelines.readers.archives.reader import read_archive
 from pipelines.readers.mediawiki.reader import read_mediawiki
-from pipelines.readers.parts import PartSizes, is_uncut_dump, open_part, plan_parts
+from pipelines.readers.parts import PartSizes, open_part, plan_parts, uncut_compression
 from pipelines.readers.plain import read_text
 from pipelines.readers.records import Quarantined, Record
 from pipelines.readers.tables.reader import read_jsonl
@@ -125,8 +125,8 @@ def test_a_dump_of_one_stream_is_not_cut_and_told_so(tmp_path):
     zipped.write_bytes(gzip.compress(text))
     plain.write_bytes(text)
     assert [plan_parts(path, "mediawiki", {}, PartSizes(8, 0)) for path in (single, zipped)] == [[], []]
-    assert [is_uncut_dump(path, "mediawiki") for path in (single, zipped, plain)] == ["bz2", "gzip", ""]
-    assert is_uncut_dump(zipped, "jsonl") == ""
+    assert [uncut_compression(path, "mediawiki") for path in (single, zipped, plain)] == ["bz2", "gzip", ""]
+    assert uncut_compression(zipped, "jsonl") == ""
 
 
 def test_streams_that_cut_pages_in_two_are_no_places_to_cut(tmp_path):

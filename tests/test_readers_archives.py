@@ -337,7 +337,7 @@ def test_a_bomb_is_refused_as_one_long_line_in_little_memory(tmp_path):
 
 
 def test_paths_that_lead_elsewhere_are_names_like_others(tmp_path):
-    files = {"../../etc/passwd": b"text", "/root/x": b"more"}
+    files = {"../../etc/passwd": b"text", "/absolute/x": b"more"}
     (tmp_path / "a.tar").write_bytes(tarred(files))
     assert texts(read(zipped(tmp_path / "a.zip", files))) == ["text", "more"]
     assert texts(read(tmp_path / "a.tar")) == ["text", "more"]

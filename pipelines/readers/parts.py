@@ -94,7 +94,7 @@ def plan_parts(path: Path, kind: str, options: Mapping[str, str], sizes: PartSiz
     return list(itertools.pairwise(places)) if len(places) > 2 else []
 
 
-def is_uncut_dump(path: Path, kind: str) -> str:
+def uncut_compression(path: Path, kind: str) -> str:
     """The compression that keeps a dump from being cut, "" where nothing does."""
     with open(path, "rb") as file:
         head = file.read(MAGIC_BYTES)

@@ -63,13 +63,14 @@ def parse_response(data: bytes, max_bytes: int) -> HttpResponse:
     end = _HEADER_END.search(data, 0, MAX_HEADER_BYTES)
     if end is None and len(data) > MAX_HEADER_BYTES:
         raise UnreadableError("malformed_http", "the response's headers do not end")
-    headers = _fields(data[: end.start()] if end else data)
+    headers = header_fields(data[: end.start()] if end else data)
     code = int(status[1])
     body = _decoded(data[end.end() :], headers, max_bytes) if end and code == 200 else b""
     return HttpResponse(code, headers, body)
 
 
-def _fields(header: bytes) -> dict[str, str]:
+def header_fields(header: bytes) -> dict[str, str]:
+    """The named fields behind a header's first line, names in lower case; the first of a name. WARC writes them alike."""
     found: dict[str, str] = {}
     for line in header.decode("utf-8", "replace").splitlines()[1:]:
         name, _, value = line.partition(":")

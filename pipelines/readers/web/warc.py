@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from pipelines.readers.compression import PIECE_BYTES, DamagedStream, open_decompressed
 from pipelines.readers.records import MAX_RECORD_BYTES, QUARANTINE_RAW_BYTES
+from pipelines.readers.web.http_response import header_fields
 
 MAX_HEADER_BYTES = 1 << 16
 MAX_HEADER_LINES = 1000
@@ -69,7 +70,7 @@ def split_warc(stream: BinaryIO, wanted_type: str) -> Iterator[WarcRecord]:
 
 def _next_record(source: "_Source", wanted_type: str) -> WarcRecord:
     offset, header = source.position, source.header()
-    headers = _fields(header)
+    headers = header_fields(header)
     length = headers.get("content-length", "")
     if not header.endswith(b"\n\n") and not header.endswith(b"\n\r\n"):
         if not source.peek(1):
@@ -97,14 +98,6 @@ def _resynced(source: "_Source", refused: WarcRecord) -> WarcRecord:
     while (head := source.peek(5)) and head != b"WARC/":
         source.line()
     return refused
-
-
-def _fields(header: bytes) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for line in header.decode("utf-8", "replace").splitlines()[1:]:
-        name, _, value = line.partition(":")
-        found.setdefault(name.strip().lower(), value.strip())
-    return found
 
 
 class _Source:
