@@ -1,108 +1,83 @@
 """Cleaning: documents are normalised, lose lines, and are dropped where a published rule says so.
 
-    data/extract/<unit>.parquet  ->  CleanUnit  ->  data/clean/<unit>.parquet
-                                                    data/clean/dropped/<unit>.parquet  (rule, value, threshold, text)
+    data/extract/<unit>.parquet  ->  CleanDocuments  ->  data/clean/<unit>.parquet
+                                                         data/clean/dropped/<unit>.parquet  (rule, value, threshold, text)
+                                                         data/clean/repeated_lines/<unit>.parquet
 
 in = out + dropped(rule); apart: lines removed by rule, texts changed by normalisation
 
 Run by ``dvc repro clean``, or alone:
 ``python -m pipelines.clean --input data/extract --output data/clean --ledger data/clean/ledger.json``
+What each rule says of one document: ``python -m pipelines.clean --explain enwiki:12`` (or a file of text).
 """
 
+import hashlib
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Sequence
 
-import pyarrow as pa
+import apache_beam as beam
 
-from pipelines.cleaning.normalize import normalize_batch
-from pipelines.cleaning.readings import RuleParams
-from pipelines.cleaning.rules import Verdict, apply_rules, check_params
-from pipelines.process import run_units
+from pipelines.cleaning.explaining import OPTION, explain_command
+from pipelines.cleaning.halves import CleanParams
+from pipelines.cleaning.rules import check_params
+from pipelines.cleaning.steps import CleanUnit, CountLines, Finish, Plan, Prepare, SpreadLines
+from pipelines.process import run_pipeline, run_units
 from pipelines.spine.command import run_module
-from pipelines.spine.schema import DOCUMENT, DROPPED, as_documents
-from pipelines.spine.shards import read_batches
-from pipelines.spine.stage import Stage, opened
+from pipelines.spine.progress import Display
+from pipelines.spine.stage import Job, Stage, opened
 from pipelines.spine.units import Unit, plan_documents
-from pipelines.spine.work import Outcome
 
 
-@dataclass(frozen=True)
-class CleanParams:
-    """``params.yaml: clean``."""
+class CleanDocuments(beam.PTransform):
+    """(unit number, unit) -> the unit's name, once its clean documents lie in the cache.
 
-    rules: RuleParams
-
-
-def clean_batch(documents: pa.RecordBatch, rules: RuleParams) -> Outcome:
-    """Which of the documents stay, with their edited text, and the evidence of those that go.
-
-    Args:
-        documents: document columns.
-        rules: limits.
+    Shuffles unit numbers, and 24 bytes for each line of a unit that too many documents of its source hold. All other
+    hashes of lines are read from the unit cache, a range of them at a time. Memory: one row group, and 24 bytes for
+    each line of one unit, or for 4 million lines.
     """
-    texts, changes = normalize_batch(documents.column("text"))
-    verdicts = apply_rules(texts, documents.column("language").to_pylist(), rules)
-    kept = [row for row, verdict in enumerate(verdicts) if verdict.rule is None]
-    gone = [row for row, verdict in enumerate(verdicts) if verdict.rule is not None]
-    edited = pa.array([verdicts[row].text for row in kept], pa.string())
-    place = DOCUMENT.get_field_index("text")
-    out = documents.take(pa.array(kept, pa.int64())).set_column(place, DOCUMENT.field("text"), edited)
-    return Outcome(
-        taken=documents.num_rows,
-        outputs={"": out},
-        dropped=_evidence(documents, gone, texts, verdicts),
-        apart=_edits(verdicts, changes),
-    )
 
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self._plan = plan
 
-@dataclass(frozen=True)
-class CleanUnit:
-    """Work: one unit of documents -> its clean ones and what was dropped. Memory: one row group."""
-
-    params: CleanParams
-    stage: ClassVar[str] = "clean"
-    counts: ClassVar[str] = "documents"
-    extension: ClassVar[str] = ".parquet"
-
-    def outcomes(self, unit: Unit) -> Iterator[Outcome]:
-        """One step a row group."""
-        path = unit.inputs[0].path
-        for batch in read_batches(path):
-            yield clean_batch(as_documents(batch, path), self.params.rules)
+    def expand(self, units: beam.PCollection) -> beam.PCollection:
+        plan = self._plan
+        prepared = units | "Spread" >> beam.Reshuffle() | "Prepare" >> beam.ParDo(Prepare(plan))
+        lines = (
+            prepared
+            | "BySource" >> beam.GroupByKey()
+            | "SpreadLines" >> beam.ParDo(SpreadLines(plan))
+            | "Balance" >> beam.Reshuffle()
+            | "CountLines" >> beam.ParDo(CountLines(plan))
+        )
+        numbers = prepared | "ByUnit" >> beam.MapTuple(lambda source, index: (index, source))
+        return (
+            {"prepared": numbers, "lines": lines} | "Meet" >> beam.CoGroupByKey() | "Finish" >> beam.ParDo(Finish(plan))
+        )
 
 
 def main(argv: Sequence[str]) -> None:
     """The stage's command."""
+    if any(word.partition("=")[0] == OPTION for word in argv):
+        explain_command(argv)
+        return
     with opened(STAGE, argv) as job:
         check_params(job.params.rules)
-        run_units(job, plan_documents(job.inputs), CleanUnit(job.params))
+        units = plan_documents(job.inputs)
+        if not job.params.rules.repeated_lines.max_documents:
+            run_units(job, units, CleanUnit(job.params))
+            return
+        plan = _plan(job, units)
+        with Display("clean", "documents", units, plan.heartbeat):
+            run_pipeline(job, lambda root: root | beam.Create(list(enumerate(units))) | CleanDocuments(plan))
+        job.publish_units(plan.finished_units(), "documents", cache=plan.finished)
 
 
-def _evidence(
-    documents: pa.RecordBatch, rows: Sequence[int], texts: Sequence[str], verdicts: Sequence[Verdict]
-) -> pa.RecordBatch:
-    """The dropped documents as they came to the rules, with what the rule read."""
-    doc_ids, sources = documents.column("doc_id").to_pylist(), documents.column("source").to_pylist()
-    columns = [
-        [doc_ids[row] for row in rows],
-        [sources[row] for row in rows],
-        [verdicts[row].rule for row in rows],
-        [verdicts[row].value for row in rows],
-        [verdicts[row].threshold for row in rows],
-        [texts[row] for row in rows],
-    ]
-    arrays = [pa.array(column, pa.string()) for column in columns]
-    return pa.RecordBatch.from_arrays(arrays, schema=DROPPED)
-
-
-def _edits(verdicts: Sequence[Verdict], changes: dict[str, int]) -> Counter[str]:
-    edits = Counter({f"texts_changed.{step}": number for step, number in changes.items()})
-    for verdict in verdicts:
-        edits.update({f"lines_removed.{rule}": number for rule, number in verdict.lines_removed.items()})
-    return edits
+def _plan(job: Job, units: Sequence[Unit]) -> Plan:
+    prepared, finished = job.unit_cache(".prepared"), job.unit_cache()
+    run = hashlib.sha256("".join(unit.fingerprint(finished.recipe) for unit in units).encode()).hexdigest()[:32]
+    pointers = job.cache_root / "units" / "clean.runs" / run
+    return Plan(tuple(units), prepared, finished, str(pointers), job.params, job.heartbeat(), job.versions)
 
 
 STAGE = Stage("pipelines.clean", CleanParams, ("python", "pyarrow", "numpy", "ftfy"), has_runner=True)

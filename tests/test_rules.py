@@ -8,15 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.clean import CleanParams
 from pipelines.cleaning.document_rules import DOCUMENT_RULES
 from pipelines.cleaning.line_rules import LINE_RULES
-from pipelines.cleaning.readings import RuleParams
+from pipelines.cleaning.readings import Batch, RuleParams
+from pipelines.cleaning.repeated_lines import RepeatedLineParams
 from pipelines.cleaning.repetition import Repetition
 from pipelines.cleaning.rules import Finding, Verdict, apply_rules, check_params, explain
 from pipelines.cleaning.text_table import TextTable
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.params import load_params
 
-PARAMS = RuleParams(
+PARAMS = dataclasses.replace(
+    load_params(CleanParams, "clean", Path(__file__).parents[1] / "params.yaml").rules,
     skip=("c4.unpunctuated_line", "c4.curly_brackets"),
     min_words=10,
     max_words=1000,
@@ -47,6 +51,7 @@ PARAMS = RuleParams(
     max_short_lines_percent=67,
     max_repeated_line_chars_percent=10,
     max_line_breaks_percent=30,
+    repeated_lines=RepeatedLineParams(max_documents=0, min_words=3),
 )
 
 ENGLISH = """The harbour of the old town lies north of the river, and most of its houses date from the 17th century.
@@ -74,8 +79,12 @@ GOOD = [(ENGLISH, "en"), (CHINESE, "zh"), (JAPANESE, "ja"), (UKRAINIAN, "uk"), (
 UNEDITED = dataclasses.replace(PARAMS, min_line_words=0)
 
 
+def batch_of(text: str, language: str) -> Batch:
+    return Batch([text], [language], ["s"], {})
+
+
 def finding(rule: str, text: str, language: str, params: RuleParams = UNEDITED) -> Finding:
-    return next(found for found in explain(text, language, params) if found.rule == rule)
+    return next(found for found in explain(batch_of(text, language), params) if found.rule == rule)
 
 
 def words_of(text: str) -> list[str]:
@@ -247,8 +256,10 @@ def test_a_skipped_rule_drops_nothing_and_says_so():
 
 
 def test_explain_names_every_rule_once_in_the_order_in_which_it_is_asked():
-    assert [found.rule for found in explain(ENGLISH, "en", PARAMS)] == [*LINE_RULES, *DOCUMENT_RULES]
-    assert explain("a b c\nno", "en", PARAMS)[2] == Finding("c4.short_line", "1 of 2 lines", "", "removes lines")
+    assert [found.rule for found in explain(batch_of(ENGLISH, "en"), PARAMS)] == [*LINE_RULES, *DOCUMENT_RULES]
+    assert explain(batch_of("a b c\nno", "en"), PARAMS)[2] == Finding(
+        "c4.short_line", "1 of 2 lines", "", "removes lines"
+    )
 
 
 def test_a_verdict_does_not_depend_on_the_other_texts():

@@ -1,10 +1,12 @@
 """What the rules are given and what they give back: limits and texts in, one number a text out."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from pipelines.cleaning.repeated_lines import RepeatedLineParams
 from pipelines.cleaning.repetition import Repetition
 from pipelines.cleaning.text_table import I64, Bools, TextTable
 
@@ -43,19 +45,48 @@ class RuleParams:
     max_short_lines_percent: int
     max_repeated_line_chars_percent: int
     max_line_breaks_percent: int
+    repeated_lines: RepeatedLineParams
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Texts, and what is known of each; all of one length.
+
+    Attributes:
+        texts: normalised (`pipelines.cleaning.normalize`).
+        languages: the code of each as its source declares it, ``en`` or ``en-us``, "" where it does not.
+        sources: the source's name.
+        personal: kind of personal data -> how much of it was found in each text, int64 ``[n_texts]``.
+    """
+
+    texts: Sequence[str]
+    languages: Sequence[str]
+    sources: Sequence[str]
+    personal: Mapping[str, I64]
+
+    def part(self, rows: slice) -> "Batch":
+        """Some neighbouring ones."""
+        personal = {kind: found[rows] for kind, found in self.personal.items()}
+        return Batch(self.texts[rows], self.languages[rows], self.sources[rows], personal)
+
+
+#: For those who read nothing but words and lines.
+NO_BATCH = Batch((), (), (), {})
 
 
 class Documents:
-    """A batch as rules see it.
+    """A batch as document rules see it.
 
     Attributes:
-        table: the words and lines of the texts, without those that line rules removed.
+        table: the words and lines of the texts, without those that were removed.
         repetition: what of them comes again.
+        batch: the same texts as strings, and what is known of them.
     """
 
-    def __init__(self, table: TextTable):
+    def __init__(self, table: TextTable, batch: Batch = NO_BATCH):
         self.table = table
         self.repetition = Repetition(table)
+        self.batch = batch
 
     def by_language(self, values: dict[str, int]) -> I64:
         """A number for each text from a parameter by language."""
@@ -71,6 +102,7 @@ class Reading(NamedTuple):
     limit: I64 | int
     percent: bool
     judged: Bools | None = None  # [n_texts]; where not, the rule does not apply
+    notes: Sequence[str] | None = None  # [n_texts]; a word on each text's value: "mostly fr"
 
     @property
     def broken(self) -> Bools:
@@ -87,14 +119,15 @@ class Reading(NamedTuple):
         return something if self.judged is None else something & self.judged
 
     def value(self, text: int) -> str:
-        """What was read from one text, rounded down: "12", "4.3" or "35.2% (6 of 17)"."""
+        """What was read from one text, rounded down: "12", "4.3", "35.2% (6 of 17)" or "0.0% (0 of 400), mostly fr"."""
         part = int(self.part[text])
+        note = f", {self.notes[text]}" if self.notes is not None and self.notes[text] else ""
         if self.whole is None:
-            return str(part)
+            return f"{part}{note}"
         whole = int(self.whole[text])
         tenths = part * (1000 if self.percent else 10) // max(whole, 1)
         number = f"{tenths // 10}.{tenths % 10}"
-        return f"{number}% ({part} of {whole})" if self.percent else number
+        return f"{number}% ({part} of {whole}){note}" if self.percent else f"{number}{note}"
 
     def threshold(self, text: int) -> str:
         """What breaks the rule: "< 50", "> 30%"."""

@@ -1,19 +1,23 @@
 """Which lines a text loses and whether the text stays: published rules over a batch, each decision with its numbers.
 
-    texts, languages  ->  LINE_RULES (edit)  ->  DOCUMENT_RULES (judge the edited text)  ->  a Verdict a text
+    texts  ->  LINE_RULES (edit)  ->  DOCUMENT_RULES (judge the edited text)  ->  a Verdict a text
 
 A text is dropped by the first document rule that it breaks. Applied to what they left, the rules change nothing.
 """
 
+import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.cleaning.document_rules import DOCUMENT_RULES
+from pipelines.cleaning.hashing import U64
 from pipelines.cleaning.line_rules import LINE_RULES
 from pipelines.cleaning.normalize import tidy_lines
-from pipelines.cleaning.readings import Documents, Reading, RuleParams
+from pipelines.cleaning.readings import Batch, Documents, Reading, RuleParams
+from pipelines.cleaning.repeated_lines import line_hashes
 from pipelines.cleaning.repetition import COVERED_SIZES, TOP_SIZES
 from pipelines.cleaning.text_table import I64, TextTable
 from pipelines.spine.errors import CorpusmillError
@@ -33,6 +37,13 @@ class Verdict(NamedTuple):
     lines_removed: dict[str, int]  # by line rule; those that removed none are left out
 
 
+class Judged(NamedTuple):
+    """What became of the texts of a batch."""
+
+    verdicts: list[Verdict]
+    line_hashes: list[U64]  # of each edited text: those of its lines that count as repeated where too many hold them
+
+
 class Finding(NamedTuple):
     """What one rule says of one text."""
 
@@ -43,7 +54,7 @@ class Finding(NamedTuple):
 
 
 def apply_rules(texts: Sequence[str], languages: Sequence[str], params: RuleParams) -> list[Verdict]:
-    """The verdict on each text, in order; it does not depend on the other texts.
+    """The verdict on each text, in order, where nothing but its language is known.
 
     Args:
         texts: normalised texts (`pipelines.cleaning.normalize`).
@@ -52,17 +63,28 @@ def apply_rules(texts: Sequence[str], languages: Sequence[str], params: RulePara
     Raises:
         CorpusmillError: an unknown rule to skip, or not as many limits as sizes of runs.
     """
-    check_params(params)
-    verdicts: list[Verdict] = []
-    for block in _blocks(texts):
-        verdicts += _judge(texts[block], languages[block], params)
-    return verdicts
+    return judge(Batch(texts, languages, [""] * len(texts), {}), params).verdicts
 
 
-def explain(text: str, language: str, params: RuleParams) -> list[Finding]:
-    """What every rule says of one text, in the order in which they are asked; the first that drops it decides."""
+def judge(batch: Batch, params: RuleParams) -> Judged:
+    """The verdict on each text, in order, and the hashes of its lines; it does not depend on the other texts.
+
+    Raises:
+        CorpusmillError: an unknown rule to skip, or not as many limits as sizes of runs.
+    """
     check_params(params)
-    table = TextTable.read([text], [language])
+    judged = Judged([], [])
+    for block in _blocks(batch.texts):
+        found = _judge(batch.part(block), params)
+        judged.verdicts.extend(found.verdicts)
+        judged.line_hashes.extend(found.line_hashes)
+    return judged
+
+
+def explain(batch: Batch, params: RuleParams) -> list[Finding]:
+    """What every rule says of a batch of one text, in the order in which they are asked; the first that drops it decides."""
+    check_params(params)
+    table = read_table(batch)
     num_lines = len(table.lines.texts)
     catching = _catching(table, params)
     findings = []
@@ -70,7 +92,8 @@ def explain(text: str, language: str, params: RuleParams) -> list[Finding]:
         caught = int(np.count_nonzero(catching == place))
         verdict = "skipped" if name in params.skip else "removes lines" if caught else "keeps"
         findings.append(Finding(name, f"{caught} of {num_lines} lines", "", verdict))
-    documents = Documents(table.keep_lines(catching < 0))
+    edited = _without_lines(batch.texts[0], table, catching, 0)[0]
+    documents = Documents(table.keep_lines(catching < 0), dataclasses.replace(batch, texts=[edited]))
     for name, rule in DOCUMENT_RULES.items():
         reading = rule(documents, params)
         findings.append(Finding(name, reading.value(0), reading.threshold(0), _verdict(name, reading, params)))
@@ -100,24 +123,40 @@ def check_params(params: RuleParams) -> None:
             )
 
 
-def _judge(texts: Sequence[str], languages: Sequence[str], params: RuleParams) -> list[Verdict]:
-    table = TextTable.read(texts, [language.partition("-")[0].lower() for language in languages])
+def _judge(batch: Batch, params: RuleParams) -> Judged:
+    table = read_table(batch)
     catching = _catching(table, params)
-    documents = Documents(table.keep_lines(catching < 0))
+    edits = [_without_lines(text, table, catching, place) for place, text in enumerate(batch.texts)]
+    edited = dataclasses.replace(batch, texts=[text for text, _ in edits])
+    documents = Documents(table.keep_lines(catching < 0), edited)
     names = [name for name in DOCUMENT_RULES if name not in params.skip]
     readings = [DOCUMENT_RULES[name](documents, params) for name in names]
-    broken = np.array([reading.broken for reading in readings]).reshape(len(names), len(texts))
+    broken = np.array([reading.broken for reading in readings]).reshape(len(names), len(edits))
     verdicts = []
-    for place, text in enumerate(texts):
-        edited, removed = _without_lines(text, table, catching, place)
+    for place, (text, removed) in enumerate(edits):
         rules = np.flatnonzero(broken[:, place])
         if len(rules):
             reading = readings[rules[0]]
-            verdict = Verdict(edited, names[rules[0]], reading.value(place), reading.threshold(place), removed)
+            verdict = Verdict(text, names[rules[0]], reading.value(place), reading.threshold(place), removed)
         else:
-            verdict = Verdict(edited, None, "", "", removed)
+            verdict = Verdict(text, None, "", "", removed)
         verdicts.append(verdict)
-    return verdicts
+    return Judged(verdicts, _hashes(documents, params))
+
+
+def read_table(batch: Batch) -> TextTable:
+    """The words and lines of a batch; limits by language go by the part of the code before the hyphen."""
+    return TextTable.read(batch.texts, [language.partition("-")[0].lower() for language in batch.languages])
+
+
+def _hashes(documents: Documents, params: RuleParams) -> list[U64]:
+    """The hashes of each text's lines; none where no line is too frequent."""
+    table = documents.table
+    if not params.repeated_lines.max_documents:
+        return [np.empty(0, np.uint64)] * len(table.languages)
+    hashes, counted = line_hashes(table, documents.repetition.units_per_word, params.repeated_lines.min_words)
+    ends = table.text_lines.tolist()
+    return [hashes[begin:end][counted[begin:end]] for begin, end in itertools.pairwise(ends)]
 
 
 def _catching(table: TextTable, params: RuleParams) -> I64:

@@ -27,6 +27,11 @@ SKIPPED = pa.schema(_strings("source", "locator", "reason", "detail"))
 #: A document that a rule dropped, kept as evidence.
 DROPPED = pa.schema(_strings("doc_id", "source", "rule", "value", "threshold", "text"))
 
+#: A line that `clean` took from documents of a unit because too many of the source's documents hold it.
+REPEATED_LINE = pa.schema(
+    [*_strings("source", "line"), pa.field("documents", pa.int64(), False), pa.field("removed", pa.int64(), False)]
+)
+
 #: A document that `dedup` drops for one that is kept. measure: exact, jaccard or repeated_id.
 DUPLICATE = pa.schema(
     [

@@ -36,6 +36,7 @@ class Outcome:
         skipped: evidence rows of records that are no documents by rule; each counts under ``skipped.<reason>``.
         dropped: evidence rows; each counts under ``dropped.<rule>``.
         quarantined: unreadable records; each counts under ``quarantined.<reason>``.
+        evidence: further rows to keep beside the shards, by kind, which count for nothing.
         apart: counts outside the sum.
         tallies: counts of open-ended kinds outside the sum: tally -> name -> number.
     """
@@ -47,6 +48,7 @@ class Outcome:
     skipped: pa.RecordBatch | None = None
     dropped: pa.RecordBatch | None = None
     quarantined: pa.RecordBatch | None = None
+    evidence: Mapping[str, pa.RecordBatch] = field(default_factory=dict)
     apart: Mapping[str, int] = field(default_factory=dict)
     tallies: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
@@ -123,9 +125,11 @@ class _UnitWriter:
             self.ledger.apart(name, number)
         for name, numbers in outcome.tallies.items():
             self.ledger.tally(name, numbers)
-        self._keep("skipped", "reason", outcome.skipped, SKIPPED)
-        self._keep("dropped", "rule", outcome.dropped, DROPPED)
-        self._keep("quarantined", "reason", outcome.quarantined, QUARANTINED)
+        self._count("skipped", "reason", outcome.skipped, SKIPPED)
+        self._count("dropped", "rule", outcome.dropped, DROPPED)
+        self._count("quarantined", "reason", outcome.quarantined, QUARANTINED)
+        for kind, batch in outcome.evidence.items():
+            self._keep(kind, batch)
 
     def receipt(self) -> Receipt:
         """The receipt, once the ledger closes and agrees with the rows on disk."""
@@ -148,14 +152,20 @@ class _UnitWriter:
         for batch in rows.to_batches() if isinstance(rows, pa.Table) else [rows]:
             self.shards[name].write(batch)
 
-    def _keep(self, kind: str, column: str, batch: pa.RecordBatch | None, schema: pa.Schema) -> None:
-        if batch is None or not batch.num_rows:
+    def _count(self, kind: str, column: str, batch: pa.RecordBatch | None, schema: pa.Schema) -> None:
+        """Keeps the rows of what did not come out, and counts each under its reason."""
+        if batch is None:
             return
         for entry in batch.column(column).value_counts().to_pylist():
             self.ledger.count(f"{kind}.{entry['values']}", entry["counts"])
+        self._keep(kind, batch.cast(schema))
+
+    def _keep(self, kind: str, batch: pa.RecordBatch) -> None:
+        if not batch.num_rows:
+            return
         if kind not in self.evidence:
             path = self.folder / f"{kind}-{self.unit.name}.parquet"
-            self.evidence[kind] = self.stack.enter_context(ParquetShard(path, schema))
+            self.evidence[kind] = self.stack.enter_context(ParquetShard(path, batch.schema))
         self.evidence[kind].write(batch)
 
 

@@ -1,0 +1,115 @@
+"""Lines that many documents of a source hold: menus, bylines, "All rights reserved". Found by hashes; one copy stays.
+
+    edited texts       ->  a hash a line, beside each document
+    hashes of a unit   ->  LINE records: each once, with how many documents hold it, sorted   (a side file)
+    side files         ->  the records of all units, a range of hashes at a time  ->  those of more than N documents
+    unit + its share   ->  texts without these lines
+
+Text never leaves its unit, hashes do. Of the documents that share a line one keeps it, the *keeper*: the first in an
+order that their ids give, so that a text that was copied whole stays whole once, and `dedup` finds nothing left to do.
+The source is C4's rule of "all but one" (Raffel et al. 2020, arXiv 1910.10683, section 2.2), for lines.
+
+Two lines are the same when their words are. Their 64-bit hashes are trusted: in a corpus of a thousand million lines, a
+million of them repeated, the chance that any other line goes is 1 in 18,000.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.cleaning.hashing import U64, SpanHashes
+from pipelines.cleaning.text_table import I64, Bools, TextTable
+
+#: A line: its hash, the order key of the document that keeps it, and how many documents hold it.
+LINE_COLUMNS = ("hash", "keeper", "documents")
+LINE = np.dtype([(name, "<u8") for name in LINE_COLUMNS])
+Lines = npt.NDArray[np.void]
+NO_LINES: Lines = np.empty(0, LINE)
+
+#: Records that one worker takes at a time, 24 bytes each and some four times that to sort.
+LINES_PER_PARTITION = 1 << 22
+
+
+@dataclass(frozen=True)
+class RepeatedLineParams:
+    """``params.yaml: clean.repeated_lines``."""
+
+    max_documents: int  # of one source that may hold a line; 0: no line is too frequent
+    min_words: int  # shorter lines (headings, names) may recur; words as a dictionary counts them
+
+
+def order_keys(doc_ids: Sequence[str]) -> U64:
+    """A number for each id, the same wherever the document lies; uint64 ``[n_documents]``."""
+    digests = b"".join(hashlib.blake2b(doc_id.encode(), digest_size=8).digest() for doc_id in doc_ids)
+    return np.frombuffer(digests, "<u8").astype(np.uint64)
+
+
+def line_hashes(table: TextTable, units_per_word: I64, min_words: int) -> tuple[U64, Bools]:
+    """A hash for each line of a table, and which lines are long enough to count; both ``[n_lines]``."""
+    spans = SpanHashes(table.words.hashes)
+    long_enough = table.lines.num_words >= min_words * units_per_word[table.lines.texts]
+    return spans.between(table.line_words[:-1], table.line_words[1:]), long_enough
+
+
+def count_lines(hashes: U64, keys: U64) -> Lines:
+    """One record for each hash, ascending; a document that holds a line twice counts once.
+
+    Args:
+        hashes: of lines, uint64 ``[n]``.
+        keys: the order key of each line's document, ``[n]``.
+    """
+    order = np.lexsort((keys, hashes))
+    hashes, keys = hashes[order], keys[order]
+    new_line = np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)]
+    new_document = new_line | np.append(True, keys[1:] != keys[:-1])[: len(hashes)]
+    firsts = np.flatnonzero(new_line)
+    lines = np.empty(len(firsts), LINE)
+    lines["hash"], lines["keeper"] = hashes[firsts], keys[firsts]
+    lines["documents"] = np.add.reduceat(new_document.astype(np.uint64), firsts) if len(firsts) else 0
+    return lines
+
+
+def merge_lines(parts: Iterable[Lines]) -> Lines:
+    """The records of several units as one for each hash, ascending."""
+    lines = np.concatenate([NO_LINES, *parts])
+    order = np.lexsort((lines["keeper"], lines["hash"]))
+    lines = lines[order]
+    firsts = np.flatnonzero(np.append(True, lines["hash"][1:] != lines["hash"][:-1])[: len(lines)])
+    merged = lines[firsts]
+    if len(firsts):
+        merged["documents"] = np.add.reduceat(lines["documents"], firsts)
+    return merged
+
+
+def too_frequent(lines: Lines, max_documents: int) -> Lines:
+    """Those that more than so many documents hold."""
+    return lines[lines["documents"] > max_documents]
+
+
+def among(hashes: U64, lines: Lines) -> Bools:
+    """Which hashes are those of the lines, ascending by hash; bool, the shape of ``hashes``."""
+    if not len(lines):
+        return np.zeros(len(hashes), np.bool_)
+    return lines["hash"][place_of(hashes, lines)] == hashes
+
+
+def place_of(hashes: U64, lines: Lines) -> I64:
+    """Where each hash stands among the lines, or would: always a valid place, so there must be a line."""
+    return np.minimum(np.searchsorted(lines["hash"], hashes), len(lines) - 1)
+
+
+def hash_range(partition: int, num_partitions: int) -> tuple[int, int]:
+    """The first hash of a partition, and the last."""
+    size = -(-(1 << 64) // num_partitions)
+    return partition * size, min((partition + 1) * size, 1 << 64) - 1
+
+
+def remove_lines(text: str, numbers: Iterable[int]) -> tuple[str, list[str]]:
+    """The text without some of its lines (by number, from 0), untidied, and those lines."""
+    gone = set(numbers)
+    lines = text.split("\n")
+    kept = [line for number, line in enumerate(lines) if number not in gone]
+    return "\n".join(kept), [lines[number].strip() for number in sorted(gone)]
