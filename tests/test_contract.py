@@ -17,6 +17,7 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 MODULES = {
     "fetch": "pipelines.fetch",
     "extract": "pipelines.extract",
+    "quality": "pipelines.quality",
     "clean": "pipelines.clean",
     "dedup": "pipelines.dedup",
     "shard": "pipelines.shard",

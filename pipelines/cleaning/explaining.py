@@ -8,8 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipelines.cleaning.halves import CleanParams, normalized, prepare
+from pipelines.cleaning.quality_model import QualityModel
 from pipelines.cleaning.rules import Finding, explain
+from pipelines.cleaning.steps import load_model, published_model
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.manifest import NAME
 from pipelines.spine.params import load_params
 from pipelines.spine.schema import DOCUMENT, as_documents
 from pipelines.spine.shards import read_batches
@@ -24,6 +27,7 @@ def explain_command(argv: Sequence[str]) -> None:
     parser.add_argument(OPTION, required=True, metavar="ID_OR_FILE", help="a doc_id of --input, or a file of text")
     parser.add_argument("--input", nargs="+", default=["data/extract"], metavar="PATH", help="documents (%(default)s)")
     parser.add_argument("--params", default="params.yaml", metavar="FILE", help="parameters (default: %(default)s)")
+    parser.add_argument("--quality", default="data/quality", metavar="DIR", help="folder of a model (%(default)s)")
     parser.add_argument("--language", default="", help="of the file's text: en, zh, ...")
     parser.add_argument("--source", default="file", help="source that the file's text is judged as")
     args = parser.parse_args(argv)
@@ -32,7 +36,9 @@ def explain_command(argv: Sequence[str]) -> None:
         document = _document_of_file(Path(args.explain), args.language, args.source)
     else:
         document = find_document(args.explain, args.input)
-    sys.stdout.write(explanation(document, params))
+    model = published_model(args.quality) if Path(args.quality, NAME).exists() else None
+    path = str(Path(args.quality, model.name)) if model else ""
+    sys.stdout.write(explanation(document, params, load_model(path)))
 
 
 def find_document(doc_id: str, inputs: Sequence[str]) -> pa.RecordBatch:
@@ -53,17 +59,18 @@ def find_document(doc_id: str, inputs: Sequence[str]) -> pa.RecordBatch:
     )  # fmt: skip
 
 
-def explanation(document: pa.RecordBatch, params: CleanParams) -> str:
+def explanation(document: pa.RecordBatch, params: CleanParams, quality_model: QualityModel | None) -> str:
     """What each step and rule reads from a document, against which limit, and what follows.
 
     Args:
         document: document columns, one row.
         params: of the stage.
+        quality_model: where there is one.
     """
     row = document.to_pylist()[0]
     batch, apart = normalized(document, params)
-    verdict = prepare(document, params).rows.to_pylist()[0]
-    findings = explain(batch, params.rules)
+    verdict = prepare(document, params, quality_model).rows.to_pylist()[0]
+    findings = explain(batch, params.rules, quality_model)
     lines = [f"{row['doc_id']}  language {row['language'] or 'not declared'}  {len(row['text']):,} characters", ""]
     lines += [f"{name:<40} {number:,}" for name, number in sorted(apart.items())] or ["no step changes the text"]
     lines += ["", f"{'rule':<36} {'value':<34} {'drops if':<10} verdict"]

@@ -17,7 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.cleaning.normalize import normalize_batch, tidy_lines
+from pipelines.cleaning.language_rules import assigned_languages
+from pipelines.cleaning.languages import LanguageParams, identify
+from pipelines.cleaning.normalize import NormalizeParams, normalize_batch, tidy_lines
+from pipelines.cleaning.personal.masking import KINDS, PersonalDataParams, mask_batch
+from pipelines.cleaning.personal_rules import PREFIX
+from pipelines.cleaning.quality_model import QualityModel
 from pipelines.cleaning.readings import Batch, RuleParams
 from pipelines.cleaning.repeated_lines import Lines, among, line_hashes, order_keys, place_of, remove_lines
 from pipelines.cleaning.repetition import Repetition
@@ -44,6 +49,8 @@ REPEATED_LINE = "corpus.repeated_line"
 class CleanParams:
     """``params.yaml: clean``."""
 
+    normalize: NormalizeParams
+    personal_data: PersonalDataParams
     rules: RuleParams
     dropped_text_percent: int  # of the dropped documents, those whose text is kept as evidence
 
@@ -63,48 +70,56 @@ class Finished(NamedTuple):
     removed: Counter[tuple[str, int]]  # (a repeated line, how many documents hold it) -> how often it went
 
 
-def prepare(documents: pa.RecordBatch, params: CleanParams) -> Prepared:
+def prepare(documents: pa.RecordBatch, params: CleanParams, quality_model: QualityModel | None) -> Prepared:
     """Normalises, edits and judges each document by itself.
 
     Args:
         documents: document columns.
         params: of the stage.
+        quality_model: of the stage `quality`, where it has learned one.
     """
     batch, apart = normalized(documents, params)
-    judged = judge(batch, params.rules)
+    judged = judge(batch, params.rules, quality_model)
     columns = {
         **{name: documents.column(name) for name in DOCUMENT.names},
+        "language": pa.array(batch.languages, pa.string()),
         **_edited(judged.verdicts),
         "lines": _lists(judged.line_hashes),
     }
     rows = pa.RecordBatch.from_arrays([columns[name] for name in PREPARED.names], schema=PREPARED)
     for verdict in judged.verdicts:
         apart.update({f"lines_removed.{rule}": number for rule, number in verdict.lines_removed.items()})
+        apart.update({"loops_cut.texts": bool(verdict.chars_cut), "loops_cut.characters": verdict.chars_cut})
     return Prepared(rows, apart, _distributions("before", documents))
 
 
 def normalized(documents: pa.RecordBatch, params: CleanParams) -> tuple[Batch, Counter[str]]:
-    """The texts as rules read them, and what was changed for that.
+    """The texts as rules read them, without personal data, and what was changed for that.
 
     Args:
         documents: document columns.
         params: of the stage.
     """
-    sources, languages = documents.column("source").to_pylist(), documents.column("language").to_pylist()
-    texts, changes = normalize_batch(documents.column("text"))
-    apart = Counter({f"texts_changed.{step}": number for step, number in changes.items() if number})
-    return Batch(texts, languages, sources, {}), apart
+    texts = documents.column("text").to_pylist()
+    languages = _languages(texts, documents.column("language").to_pylist(), params.rules.languages)
+    texts, changes = normalize_batch(texts, languages, params.normalize)
+    texts, found = mask_batch(texts, languages, params.personal_data)
+    apart = Counter({name: number for name, number in changes.items() if number})
+    apart.update({f"{PREFIX}{kind}": int(numbers.sum()) for kind, numbers in found.items() if numbers.any()})
+    dropping = {kind: found[kind] for kind in KINDS if params.personal_data.kind(kind).action == "drop"}
+    return Batch(texts, languages, documents.column("source").to_pylist(), dropping), apart
 
 
-def finish(rows: pa.RecordBatch, repeated: Lines, params: CleanParams) -> Finished:
+def finish(rows: pa.RecordBatch, repeated: Lines, params: CleanParams, quality_model: QualityModel | None) -> Finished:
     """Takes the repeated lines out, judges anew what lost one, and parts the documents that stay from those that go.
 
     Args:
         rows: PREPARED.
         repeated: lines of the source that are too frequent, at least all those that the rows hold, ascending by hash.
         params: of the stage.
+        quality_model: as in `prepare`.
     """
-    rows, removed = _without_repeated(rows, repeated, params.rules)
+    rows, removed = _without_repeated(rows, repeated, params.rules, quality_model)
     stays = pc.equal(rows.column("rule"), "")
     out = rows.filter(stays).select(DOCUMENT.names).cast(DOCUMENT)
     gone = rows.filter(pc.invert(stays))
@@ -123,6 +138,14 @@ def finish(rows: pa.RecordBatch, repeated: Lines, params: CleanParams) -> Finish
 TALLIED_CHARS = 200
 
 
+def _languages(texts: Sequence[str], declared: Sequence[str], params: LanguageParams) -> list[str]:
+    """The declared languages, and the identified ones of texts that declare none."""
+    unknown = [place for place, language in enumerate(declared) if not language]
+    identified = identify([texts[place] for place in unknown], [frozenset()] * len(unknown), params)
+    found = iter(assigned_languages([""] * len(unknown), identified))
+    return [language or next(found) for language in declared]
+
+
 def _edited(verdicts: Sequence[Verdict]) -> dict[str, pa.Array]:
     """The columns that a verdict fills."""
     return {
@@ -134,7 +157,7 @@ def _edited(verdicts: Sequence[Verdict]) -> dict[str, pa.Array]:
 
 
 def _without_repeated(
-    rows: pa.RecordBatch, repeated: Lines, params: RuleParams
+    rows: pa.RecordBatch, repeated: Lines, params: RuleParams, quality_model: QualityModel | None
 ) -> tuple[pa.RecordBatch, Counter[tuple[str, int]]]:
     """The rows without the lines that another document keeps, and those lines."""
     removed: Counter[tuple[str, int]] = Counter()
@@ -156,19 +179,23 @@ def _without_repeated(
         documents = repeated["documents"][places[lines][goes[lines]]].tolist()
         removed.update(zip(gone, documents, strict=True))
         edited.append(tidy_lines(left))
-    verdicts = judge(Batch(edited, languages, sources, {}), params).verdicts
+    verdicts = judge(Batch(edited, languages, sources, {}), params, quality_model).verdicts
     return _replaced(rows, affected, _edited(verdicts)), removed
 
 
 def _rows_that_lose(rows: pa.RecordBatch, repeated: Lines) -> np.ndarray:
-    """The rows that hold a repeated line which another document keeps, ascending."""
+    """The rows that hold a repeated line which another document keeps, ascending.
+
+    A document that is dropped for personal data stays dropped, whatever lines it loses.
+    """
     lists = rows.column("lines")
     hashes = lists.flatten().to_numpy(zero_copy_only=False)
     if not len(repeated) or not len(hashes):
         return np.empty(0, np.int64)
     row_of = np.repeat(np.arange(len(rows)), pc.list_value_length(lists).to_numpy(zero_copy_only=False))
     keys = order_keys(rows.column("doc_id").to_pylist())[row_of]
-    goes = among(hashes, repeated) & (repeated["keeper"][place_of(hashes, repeated)] != keys)
+    judged = ~pc.starts_with(rows.column("rule"), PREFIX).to_numpy(zero_copy_only=False)[row_of]
+    goes = among(hashes, repeated) & (repeated["keeper"][place_of(hashes, repeated)] != keys) & judged
     return np.unique(row_of[goes])
 
 

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipelines.cleaning.languages import LanguageParams
+from pipelines.cleaning.loops import LoopParams
+from pipelines.cleaning.quality_model import QualityModel, QualityParams
 from pipelines.cleaning.repeated_lines import RepeatedLineParams
 from pipelines.cleaning.repetition import Repetition
 from pipelines.cleaning.text_table import I64, Bools, TextTable
@@ -45,7 +48,10 @@ class RuleParams:
     max_short_lines_percent: int
     max_repeated_line_chars_percent: int
     max_line_breaks_percent: int
+    loops: LoopParams
     repeated_lines: RepeatedLineParams
+    languages: LanguageParams
+    quality: QualityParams
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Batch:
         texts: normalised (`pipelines.cleaning.normalize`).
         languages: the code of each as its source declares it, ``en`` or ``en-us``, "" where it does not.
         sources: the source's name.
-        personal: kind of personal data -> how much of it was found in each text, int64 ``[n_texts]``.
+        personal: kind of personal data for which a text is dropped -> how much each holds, int64 ``[n_texts]``.
     """
 
     texts: Sequence[str]
@@ -81,12 +87,14 @@ class Documents:
         table: the words and lines of the texts, without those that were removed.
         repetition: what of them comes again.
         batch: the same texts as strings, and what is known of them.
+        quality_model: of the stage `quality`, None where it has learned none.
     """
 
-    def __init__(self, table: TextTable, batch: Batch = NO_BATCH):
+    def __init__(self, table: TextTable, batch: Batch = NO_BATCH, quality_model: QualityModel | None = None):
         self.table = table
         self.repetition = Repetition(table)
         self.batch = batch
+        self.quality_model = quality_model
 
     def by_language(self, values: dict[str, int]) -> I64:
         """A number for each text from a parameter by language."""

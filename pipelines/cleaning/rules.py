@@ -1,21 +1,29 @@
 """Which lines a text loses and whether the text stays: published rules over a batch, each decision with its numbers.
 
-    texts  ->  LINE_RULES (edit)  ->  DOCUMENT_RULES (judge the edited text)  ->  a Verdict a text
+    texts  ->  LINE_RULES (edit)  ->  loops cut  ->  DOCUMENT_RULES (judge the edited text)  ->  a Verdict a text
 
 A text is dropped by the first document rule that it breaks. Applied to what they left, the rules change nothing.
+`RULES` are all document rules: those of papers, and those that ask a model or look for personal data.
 """
 
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.cleaning.document_rules import DOCUMENT_RULES
+from pipelines.cleaning.document_rules import DOCUMENT_RULES, DocumentRule
 from pipelines.cleaning.hashing import U64
+from pipelines.cleaning.language_rules import check_keep, other_language
 from pipelines.cleaning.line_rules import LINE_RULES
+from pipelines.cleaning.loop_rules import looping
+from pipelines.cleaning.loops import check_loops, cut_loops, find_loops
 from pipelines.cleaning.normalize import tidy_lines
+from pipelines.cleaning.personal_rules import PERSONAL_RULES
+from pipelines.cleaning.quality_model import QualityModel
+from pipelines.cleaning.quality_rules import low_quality
 from pipelines.cleaning.readings import Batch, Documents, Reading, RuleParams
 from pipelines.cleaning.repeated_lines import line_hashes
 from pipelines.cleaning.repetition import COVERED_SIZES, TOP_SIZES
@@ -27,14 +35,25 @@ from pipelines.spine.errors import CorpusmillError
 BLOCK_CHARS = 1 << 17
 
 
+#: The order decides which rule a dropped text is counted under.
+RULES: dict[str, DocumentRule] = {
+    **PERSONAL_RULES,
+    "repetition.loops": looping,
+    **DOCUMENT_RULES,
+    "language.other": other_language,
+    "quality.low_score": low_quality,
+}
+
+
 class Verdict(NamedTuple):
     """What became of one text."""
 
-    text: str  # without the removed lines, also where it is dropped
+    text: str  # without what was cut and the removed lines, also where it is dropped
     rule: str | None  # the first document rule that it breaks; None: it stays
     value: str  # what that rule read: "35.2% (6 of 17)"
     threshold: str  # what breaks it: "> 30%"
     lines_removed: dict[str, int]  # by line rule; those that removed none are left out
+    chars_cut: int = 0  # of copies of what loops
 
 
 class Judged(NamedTuple):
@@ -66,35 +85,36 @@ def apply_rules(texts: Sequence[str], languages: Sequence[str], params: RulePara
     return judge(Batch(texts, languages, [""] * len(texts), {}), params).verdicts
 
 
-def judge(batch: Batch, params: RuleParams) -> Judged:
+def judge(batch: Batch, params: RuleParams, quality_model: QualityModel | None = None) -> Judged:
     """The verdict on each text, in order, and the hashes of its lines; it does not depend on the other texts.
 
+    Args:
+        batch: normalised texts.
+        params: limits.
+        quality_model: where there is one.
     Raises:
         CorpusmillError: an unknown rule to skip, or not as many limits as sizes of runs.
     """
     check_params(params)
     judged = Judged([], [])
     for block in _blocks(batch.texts):
-        found = _judge(batch.part(block), params)
+        found = _judge(batch.part(block), params, quality_model)
         judged.verdicts.extend(found.verdicts)
         judged.line_hashes.extend(found.line_hashes)
     return judged
 
 
-def explain(batch: Batch, params: RuleParams) -> list[Finding]:
+def explain(batch: Batch, params: RuleParams, quality_model: QualityModel | None = None) -> list[Finding]:
     """What every rule says of a batch of one text, in the order in which they are asked; the first that drops it decides."""
     check_params(params)
-    table = read_table(batch)
-    num_lines = len(table.lines.texts)
-    catching = _catching(table, params)
+    edited = _edit(batch, params)
     findings = []
     for place, name in enumerate(LINE_RULES):
-        caught = int(np.count_nonzero(catching == place))
+        caught = int(np.count_nonzero(edited.catching == place))
         verdict = "skipped" if name in params.skip else "removes lines" if caught else "keeps"
-        findings.append(Finding(name, f"{caught} of {num_lines} lines", "", verdict))
-    edited = _without_lines(batch.texts[0], table, catching, 0)[0]
-    documents = Documents(table.keep_lines(catching < 0), dataclasses.replace(batch, texts=[edited]))
-    for name, rule in DOCUMENT_RULES.items():
+        findings.append(Finding(name, f"{caught} of {len(edited.catching)} lines", "", verdict))
+    documents = Documents(edited.table, edited.batch, quality_model)
+    for name, rule in RULES.items():
         reading = rule(documents, params)
         findings.append(Finding(name, reading.value(0), reading.threshold(0), _verdict(name, reading, params)))
     return findings
@@ -103,8 +123,8 @@ def explain(batch: Batch, params: RuleParams) -> list[Finding]:
 def check_params(params: RuleParams) -> None:
     """Raises CorpusmillError where a parameter names no rule, lacks a default or has not as many limits as sizes."""
     for name in params.skip:
-        if name not in LINE_RULES and name not in DOCUMENT_RULES:
-            known = ", ".join([*LINE_RULES, *DOCUMENT_RULES])
+        if name not in LINE_RULES and name not in RULES:
+            known = ", ".join([*LINE_RULES, *RULES])
             raise CorpusmillError(f"{name} is not a rule; known: {known}", where="params.yaml: clean.rules.skip")
     for key in ("min_mean_word_chars", "max_mean_word_chars"):
         if "default" not in getattr(params, key):
@@ -121,26 +141,64 @@ def check_params(params: RuleParams) -> None:
                 expected=f"{len(sizes)} numbers, for runs of {', '.join(map(str, sizes))} words",
                 got=str(list(getattr(params, key))),
             )
+    if not 0 <= params.quality.min_score <= 1000:
+        raise CorpusmillError(
+            "not a score", where="params.yaml: clean.rules.quality.min_score", expected="0 to 1000",
+            got=params.quality.min_score,
+        )  # fmt: skip
+    check_loops(params.loops)
+    check_keep(params.languages)
 
 
-def _judge(batch: Batch, params: RuleParams) -> Judged:
+class _Edited(NamedTuple):
+    """A block of texts as line rules left them."""
+
+    batch: Batch  # with the edited texts
+    table: TextTable  # of them
+    catching: I64  # of each line that came in: the place in `LINE_RULES` of the first rule that removes it, or -1
+    removed: list[dict[str, int]]  # by rule, of each text
+    chars_cut: list[int]  # of each text
+
+
+def _edit(batch: Batch, params: RuleParams) -> _Edited:
+    """The batch without the lines that a rule removes, and then without loops.
+
+    A line between two copies may hide a loop, so loops are looked for behind the rules; what is left when one was cut
+    is edited again, which is rare.
+    """
     table = read_table(batch)
     catching = _catching(table, params)
     edits = [_without_lines(text, table, catching, place) for place, text in enumerate(batch.texts)]
-    edited = dataclasses.replace(batch, texts=[text for text, _ in edits])
-    documents = Documents(table.keep_lines(catching < 0), edited)
-    names = [name for name in DOCUMENT_RULES if name not in params.skip]
-    readings = [DOCUMENT_RULES[name](documents, params) for name in names]
-    broken = np.array([reading.broken for reading in readings]).reshape(len(names), len(edits))
+    texts, removed = [text for text, _ in edits], [counts for _, counts in edits]
+    edited = _Edited(
+        dataclasses.replace(batch, texts=texts), table.keep_lines(catching < 0), catching, removed, [0] * len(texts)
+    )
+    if params.loops.action != "cut" or not len(find_loops(edited.table, params.loops).texts):
+        return edited
+    whole = read_table(edited.batch)
+    loops = find_loops(whole, params.loops)
+    again = _edit(dataclasses.replace(batch, texts=cut_loops(texts, whole, loops)), params)
+    return again._replace(
+        catching=catching,
+        removed=[dict(Counter(one) + Counter(two)) for one, two in zip(removed, again.removed, strict=True)],
+        chars_cut=[int(loops.chars[place]) + chars for place, chars in enumerate(again.chars_cut)],
+    )
+
+
+def _judge(batch: Batch, params: RuleParams, quality_model: QualityModel | None) -> Judged:
+    edited = _edit(batch, params)
+    documents = Documents(edited.table, edited.batch, quality_model)
+    names = [name for name in RULES if name not in params.skip]
+    readings = [RULES[name](documents, params) for name in names]
+    broken = np.array([reading.broken for reading in readings]).reshape(len(names), len(batch.texts))
     verdicts = []
-    for place, (text, removed) in enumerate(edits):
+    for place, text in enumerate(edited.batch.texts):
         rules = np.flatnonzero(broken[:, place])
+        rule, value, threshold = None, "", ""
         if len(rules):
             reading = readings[rules[0]]
-            verdict = Verdict(text, names[rules[0]], reading.value(place), reading.threshold(place), removed)
-        else:
-            verdict = Verdict(text, None, "", "", removed)
-        verdicts.append(verdict)
+            rule, value, threshold = names[rules[0]], reading.value(place), reading.threshold(place)
+        verdicts.append(Verdict(text, rule, value, threshold, edited.removed[place], edited.chars_cut[place]))
     return Judged(verdicts, _hashes(documents, params))
 
 

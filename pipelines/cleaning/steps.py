@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.cleaning.halves import PREPARED, CleanParams, Finished, finish, prepare
+from pipelines.cleaning.quality_model import QualityModel
 from pipelines.cleaning.repeated_lines import (
     LINE,
     LINE_COLUMNS,
@@ -34,6 +35,7 @@ from pipelines.cleaning.repeated_lines import (
 from pipelines.process import check_worker
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.manifest import Shard, read_manifest
 from pipelines.spine.progress import Heartbeat
 from pipelines.spine.schema import REPEATED_LINE, as_documents
 from pipelines.spine.shards import read_batches
@@ -54,6 +56,7 @@ class Plan:
     finished: UnitCache
     pointers: str  # a folder: under each unit's name, which lines it lost in this run
     params: CleanParams
+    quality_model: str
     heartbeat: Heartbeat
     versions: dict[str, str]
 
@@ -92,16 +95,17 @@ class CleanUnit:
     """Work: a unit whose source loses no repeated lines, in one go. Memory: one row group."""
 
     params: CleanParams
+    quality_model: str  # a path, "" where there is none
     stage: ClassVar[str] = "clean"
     counts: ClassVar[str] = "documents"
     extension: ClassVar[str] = ".parquet"
 
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """One step a row group."""
-        path = unit.inputs[0].path
+        path, model = unit.inputs[0].path, load_model(self.quality_model)
         for batch in read_batches(path):
-            prepared = prepare(as_documents(batch, path), self.params)
-            outcome = finish(prepared.rows, NO_LINES, self.params).outcome
+            prepared = prepare(as_documents(batch, path), self.params, model)
+            outcome = finish(prepared.rows, NO_LINES, self.params, model).outcome
             apart = {**prepared.apart, **outcome.apart}
             yield replace(outcome, apart=apart, tallies={**prepared.tallies, **outcome.tallies})
 
@@ -111,16 +115,17 @@ class PrepareUnit:
     """Work: a unit -> its documents as their own text decides, and its lines. Memory: one row group and 24 bytes a line."""
 
     params: CleanParams
+    quality_model: str  # a path, "" where there is none
     stage: ClassVar[str] = "clean"
     counts: ClassVar[str] = "documents"
     extension: ClassVar[str] = ".parquet"
 
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """One step a row group, and one for the lines."""
-        path = unit.inputs[0].path
+        path, model = unit.inputs[0].path, load_model(self.quality_model)
         parts = []
         for batch in read_batches(path):
-            prepared = prepare(as_documents(batch, path), self.params)
+            prepared = prepare(as_documents(batch, path), self.params, model)
             parts.append(_lines_of(prepared.rows))
             given = {"prepared": prepared.rows.num_rows}
             yield Outcome(
@@ -134,6 +139,7 @@ class FinishUnit:
     """Work: a prepared unit and its repeated lines -> clean documents. Memory: one row group."""
 
     params: CleanParams
+    quality_model: str
     repeated: Lines
     stage: ClassVar[str] = "clean"
     counts: ClassVar[str] = "documents"
@@ -142,12 +148,13 @@ class FinishUnit:
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """What the first half counted, one step a row group, and the lines that went."""
         ledger, *rows = unit.inputs
+        model = load_model(self.quality_model)
         counted = Receipt.from_json(Path(ledger.path).read_text(encoding="utf-8")).ledger
         yield Outcome(apart=counted.beside, tallies=counted.tallies)
         removed: Counter[tuple[str, int]] = Counter()
         for part in rows:
             for batch in read_batches(part.path):
-                finished: Finished = finish(batch.cast(PREPARED), self.repeated, self.params)
+                finished: Finished = finish(batch.cast(PREPARED), self.repeated, self.params, model)
                 removed.update(finished.removed)
                 yield finished.outcome
         yield Outcome(evidence={"repeated_lines": _removed_rows(unit.source, removed)})
@@ -164,7 +171,9 @@ class Prepare(beam.DoFn):
 
     def process(self, element: tuple[int, Unit]) -> Iterator[tuple[str, int]]:
         index, unit = element
-        run_unit(unit, PrepareUnit(self._plan.params), self._plan.prepared, self._plan.heartbeat)
+        run_unit(
+            unit, PrepareUnit(self._plan.params, self._plan.quality_model), self._plan.prepared, self._plan.heartbeat
+        )
         yield unit.source, index
 
 
@@ -230,10 +239,25 @@ class Finish(beam.DoFn):
         unit = self._plan.units[index]
         repeated = merge_lines(np.frombuffer(blob, LINE) for blob in groups["lines"])
         digest = hashlib.sha256(repeated.tobytes()).hexdigest()
-        work = FinishUnit(self._plan.params, repeated)
+        work = FinishUnit(self._plan.params, self._plan.quality_model, repeated)
         run_unit(self._plan.finishing(unit, digest), work, self._plan.finished, Heartbeat())
         self._plan.point(unit, digest)
         yield unit.name
+
+
+def published_model(folder: str) -> Shard | None:
+    """The model that the stage `quality` left in its folder, None where it is off or no folder is given.
+
+    Raises:
+        CorpusmillError: the stage has not finished.
+    """
+    shards = read_manifest(folder).check().shards if folder else ()
+    return shards[0] if shards else None
+
+
+def load_model(path: str) -> QualityModel | None:
+    """The model of a path, None of ""."""
+    return QualityModel.load(path) if path else None
 
 
 def _lines_of(rows: pa.RecordBatch) -> Lines:
