@@ -21,19 +21,19 @@ LIST_OF: Final = {"nb": "no", "nn": "no", "yue": "zh", "wuu": "zh", "lzh": "zh",
 
 
 def remove_punctuation() -> Step:
-    """Punctuation (Unicode category P) becomes a space, and runs of spaces one; each mark counts.
+    """Punctuation (Unicode category P) becomes a space, runs of spaces one, none at line ends; each mark counts.
 
     What belongs to a number or word stays: a mark between two digits, a sign before and a percent sign behind them, an
     apostrophe or middle dot between two letters.
     """
     kept = rf"(?<=\d)[{re.escape(IN_NUMBERS)}](?=\d)|(?<=\w)[{IN_WORDS}](?=\w)|(?<!\w)-(?=\d)|(?<=\d)[%‰٪％]"
     marks = re.compile(f"(?!{kept}){_category_class('P')}")
-    spaces = re.compile(r" *\n *|^ +| +$| {2,}")
+    spaces = re.compile(" {2,}")
 
     def apply(text: str, _: str) -> tuple[str, int]:
         text, changes = marks.subn(" ", text)
         if changes:
-            text = spaces.sub(lambda match: "\n" if "\n" in match[0] else " " if match[0] else "", text)
+            text = spaces.sub(" ", text).replace(" \n", "\n").replace("\n ", "\n").strip(" ")
         return text, changes
 
     return Step("remove_punctuation", apply)

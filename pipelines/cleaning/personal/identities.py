@@ -95,11 +95,6 @@ def is_taiwanese(number: str) -> bool:
     return sum(digit * weight for digit, weight in zip(digits, weights, strict=True)) % 10 == 0
 
 
-def is_russian(number: str) -> bool:
-    """The INN of a person: twelve digits, two of them checks."""
-    return bool(inn.is_valid(number))
-
-
 def _is_date(year: int, month: int, day: int) -> bool:
     try:
         datetime.date(year, month, day)
@@ -141,7 +136,7 @@ FORMS: tuple[tuple[str, tuple[Identity, ...]], ...] = (
     ("[1-8]-[0-9]{4}-[0-9]{5}-[0-9]{2}-[0-9]", (_of(pin, "เลขประจำตัว|บัตรประชาชน", "th"),)),
     ("[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{4}",
      (_of(aadhaar, "aadhaar|आधार|uidai"), _of(my_number, "マイナンバー|個人番号|my number"))),
-    ("[0-9]{12}", (Identity(is_russian, "инн"),)),
+    ("[0-9]{12}", (_of(inn, "инн"),)),
     ("[0-9]{9}", (_of(bsn, "bsn|burgerservicenummer|sofinummer"), SSN)),
     ("[0-9]{3}-[0-9]{2}-[0-9]{4}|[0-9]{3} [0-9]{2} [0-9]{4}", (SSN,)),
     ("[0-9]{3}[ -][0-9]{3}[ -][0-9]{3}", (_of(sin, "social insurance|sin|numéro d'assurance sociale|nas"),)),
