@@ -14,13 +14,16 @@ from pipelines.cleaning.line_rules import LINE_RULES
 from pipelines.cleaning.readings import Batch, RuleParams
 from pipelines.cleaning.repeated_lines import RepeatedLineParams
 from pipelines.cleaning.repetition import Repetition
-from pipelines.cleaning.rules import Finding, Verdict, apply_rules, check_params, explain
+from pipelines.cleaning.rules import RULES, Finding, Verdict, apply_rules, check_params, explain
 from pipelines.cleaning.text_table import TextTable
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.params import load_params
 
+FILE = load_params(CleanParams, "clean", Path(__file__).parents[1] / "params.yaml").rules
 PARAMS = dataclasses.replace(
-    load_params(CleanParams, "clean", Path(__file__).parents[1] / "params.yaml").rules,
+    FILE,
+    loops=dataclasses.replace(FILE.loops, action="keep"),
+    languages=dataclasses.replace(FILE.languages, keep={"default": ()}),
     skip=("c4.unpunctuated_line", "c4.curly_brackets"),
     min_words=10,
     max_words=1000,
@@ -256,7 +259,7 @@ def test_a_skipped_rule_drops_nothing_and_says_so():
 
 
 def test_explain_names_every_rule_once_in_the_order_in_which_it_is_asked():
-    assert [found.rule for found in explain(batch_of(ENGLISH, "en"), PARAMS)] == [*LINE_RULES, *DOCUMENT_RULES]
+    assert [found.rule for found in explain(batch_of(ENGLISH, "en"), PARAMS)] == [*LINE_RULES, *RULES]
     assert explain(batch_of("a b c\nno", "en"), PARAMS)[2] == Finding(
         "c4.short_line", "1 of 2 lines", "", "removes lines"
     )

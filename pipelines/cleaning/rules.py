@@ -39,8 +39,8 @@ BLOCK_CHARS = 1 << 17
 RULES: dict[str, DocumentRule] = {
     **PERSONAL_RULES,
     "repetition.loops": looping,
+    "language.other": other_language,  # before rules that would blame the words of another language
     **DOCUMENT_RULES,
-    "language.other": other_language,
     "quality.low_score": low_quality,
 }
 
