@@ -18,10 +18,12 @@ from typing import Any
 import jinja2
 
 from pipelines.reporting import card, funnel
+from pipelines.reporting.cleaning import cleaning_section
 from pipelines.reporting.facts import TokenFacts
 from pipelines.reporting.flow import Flow, read_flow
 from pipelines.reporting.funnel import DOCUMENT_STAGES, Check
 from pipelines.reporting.gathered import Readings, checks_between, fetched_files, read_all
+from pipelines.reporting.quality import quality_section
 from pipelines.spine import faults, storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
@@ -30,9 +32,9 @@ from pipelines.spine.stage import Stage, opened
 
 PAGE, TEMPLATE = "report.html", "report.html"
 SECTIONS = (
-    ("funnel", "Funnel"), ("documents", "Documents"), ("duplicates", "Duplicates"), ("tokenizer", "Tokenizer"),
-    ("packing", "Packing"), ("training", "Training"), ("evaluation", "Evaluation"), ("model", "Model folder"),
-    ("lineage", "Lineage"),
+    ("funnel", "Funnel"), ("cleaning", "Cleaning"), ("documents", "Documents"), ("duplicates", "Duplicates"),
+    ("tokenizer", "Tokenizer"), ("packing", "Packing"), ("training", "Training"), ("evaluation", "Evaluation"),
+    ("model", "Model folder"), ("lineage", "Lineage"),
 )  # fmt: skip
 #: How many sources a title names before it says how many more there are.
 SOURCES_NAMED = 3
@@ -86,13 +88,22 @@ def fixed(value: float | str | None, digits: int) -> str:
     return "" if value in (None, "") else f"{float(value or 0):,.{digits}f}"
 
 
+def words(name: str) -> str:
+    """The name of a rule or a count as one says it.
+
+    >>> words("gopher.too_few_words")
+    'gopher: too few words'
+    """
+    return name.replace("_", " ").replace(".", ": ")
+
+
 def render(context: dict[str, Any]) -> str:
     """The page; every value is escaped unless it is a drawing of `charts`."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "reporting"), autoescape=True,
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters.update(count=count, share=share, size=size, fixed=fixed)
+    environment.filters.update(count=count, share=share, size=size, fixed=fixed, words=words)
     return environment.get_template(TEMPLATE).render(context)
 
 
@@ -102,6 +113,8 @@ def make_context(flow: Flow, readings: Readings, params: ReportParams, checks: S
     context: dict[str, Any] = {
         "sections": SECTIONS,
         "funnel": card.funnel_section(flow, readings),
+        "cleaning": cleaning_section(readings.counts.get("clean")),
+        "quality": quality_section(flow["quality"]),
         "documents": documents,
         "dedup": card.dedup_section(flow, readings, params.example_chars),
         "tokenizer": card.tokenizer_section(flow, readings),

@@ -40,6 +40,16 @@ def test_a_span_bar_begins_where_the_one_before_it_ends() -> None:
     assert (numbers(svg, "rect", "x"), numbers(svg, "rect", "width")) == (["25.000%"], ["12.500%"])
 
 
+def test_a_pair_of_bars_is_a_share_of_one_whole_each() -> None:
+    svg = charts.pair_bar(50, 20, 200, "zh: 50 before, 20 after")
+    assert (numbers(svg, "rect", "class"), numbers(svg, "rect", "width")) == (
+        ["before", "after"],
+        ["25.000%", "10.000%"],
+    )
+    assert numbers(svg, "rect", "y") == ["0", "55%"]
+    assert numbers(charts.pair_bar(0, 0, 0, "none"), "rect", "y") == []
+
+
 def test_columns_stand_side_by_side_and_reach_as_high_as_their_numbers() -> None:
     svg = charts.columns(["1", "2"], [("old", "before", [4, 0]), ("new", "after", [2, 1])], "lengths")
     assert numbers(svg, "rect", "height") == ["100.00%", "0.00%", "50.00%", "25.00%"]

@@ -15,6 +15,7 @@ from pipelines.reporting import charts, facts, funnel, samples
 from pipelines.reporting.flow import Flow, StageFolder
 from pipelines.reporting.funnel import DOCUMENT_STAGES, SPLITS
 from pipelines.reporting.gathered import Readings, fetched_files
+from pipelines.reporting.losses import losses_by_source, most_frequent
 from pipelines.spine.ledger import REST, Ledger
 from pipelines.spine.schema import DUPLICATE
 from pipelines.spine.shards import read_batches
@@ -28,6 +29,10 @@ STEPS_HIDDEN_PERCENT = 3
 TOKENS_SHOWN = 24
 PAIRS_SHOWN = 3
 TALLIED_SHOWN = 20
+#: Stages whose sources, edits and tallies have a section of their own.
+TOLD_BELOW = ("clean",)
+#: Stages that read documents and pass none on.
+BESIDE = ("quality",)
 
 #: The row of the evaluation that is no baseline.
 OURS = "this model"
@@ -43,8 +48,11 @@ def funnel_section(flow: Flow, readings: Readings) -> Section:
         return None
     bars = list(funnel.steps(readings.counts))
     whole = bars[0][1].taken
-    steps = [_step(stage, ledger, whole, readings) for stage, ledger in bars]
-    later = [(s.name, s.ledger) for s in flow if s.name not in DOCUMENT_STAGES and s.ledger and s.ledger.taken]
+    keeps_all = _params_of(flow["clean"]).get("dropped_text_percent", 100) == 100
+    no_text = "no text" if keeps_all else "text not kept"
+    steps = [{**_step(stage, ledger, whole, readings), "no_text": no_text} for stage, ledger in bars]
+    beside = (*DOCUMENT_STAGES, *BESIDE)
+    later = [(s.name, s.ledger) for s in flow if s.name not in beside and s.ledger and s.ledger.taken]
     files = fetched_files(flow)
     return {
         "steps": steps, "taken": whole, "out": steps[-1]["out"], "later": later, "names": MEASURE_NAMES,
@@ -65,19 +73,20 @@ def _step(stage: str, ledger: Ledger, whole: int, readings: Readings) -> dict[st
         left += number
     names = (*SPLITS, *sorted({*ledger.given} - {*SPLITS}))
     counts = readings.counts[stage]
+    told_below, several = stage in TOLD_BELOW, len(counts.by_source) > 1
     return {
         "stage": stage, "taken": ledger.taken, "out": out, "reasons": reasons,
         "given": [(name, ledger.given[name]) for name in names if ledger.given[name]],
-        "apart": sorted((name, number) for name, number in counts.total.beside.items() if number),
-        "tallies": [(name, _most_frequent(numbers)) for name, numbers in sorted(counts.total.tallies.items())],
+        "apart": [] if told_below else sorted((name, n) for name, n in counts.total.beside.items() if n),
+        "tallies": [] if told_below else [(name, _most_tallied(n)) for name, n in sorted(counts.total.tallies.items())],
         "bar": charts.span_bar(0, out, whole, "kept", f"{stage} gives {out:,} of {ledger.taken:,}"),
-        "sources": _by_source(counts.by_source),
+        "losses": losses_by_source(counts.total, counts.by_source) if several and not told_below else None,
+        "below": stage if told_below else None,
     }  # fmt: skip
 
 
-def _most_frequent(numbers: Mapping[str, int]) -> list[tuple[str, int]]:
-    named = sorted(((name, n) for name, n in numbers.items() if name != REST), key=lambda pair: (-pair[1], pair[0]))
-    return named[:TALLIED_SHOWN]
+def _most_tallied(numbers: Mapping[str, int]) -> list[tuple[str, int]]:
+    return [pair for pair in most_frequent(numbers) if pair[0] != REST][:TALLIED_SHOWN]
 
 
 def documents_section(flow: Flow, readings: Readings) -> Section:
@@ -288,16 +297,6 @@ def _score_bar(row: Mapping[str, Any], worst: int) -> charts.Markup:
     return charts.span_bar(
         0, round(1000 * row["bits_per_byte"]), worst, "kept" if row["model"] == OURS else "before", label
     )
-
-
-def _by_source(by_source: Mapping[str, Ledger]) -> Section:
-    """The stage's counts as a table: a row a source, a column a reason."""
-    if len(by_source) < 2:
-        return None
-    reasons = sorted({reason for ledger in by_source.values() for reason in ledger.reasons})
-    rows = [(s, by_source[s].taken, sum(by_source[s].given.values()), [by_source[s].reasons[r] for r in reasons])
-            for s in sorted(by_source)]  # fmt: skip
-    return {"reasons": reasons, "rows": rows}
 
 
 def _params_of(stage: StageFolder) -> dict[str, Any]:

@@ -101,6 +101,13 @@ def span_bar(start: int, length: int, whole: int, style: str, label: str) -> Mar
     return _svg("bar", label, [_rect(start, length, whole, style, label)] if length else [])
 
 
+def pair_bar(before: int, after: int, whole: int, label: str) -> Markup:
+    """Two thin bars, one above the other, as shares of one whole."""
+    rect = Markup('<rect class="{}" y="{}" width="{:.3f}%" height="45%"><title>{}</title></rect>')
+    sides = (("before", "0", before), ("after", "55%", after))
+    return _svg("bar sides", label, [rect.format(s, y, 100 * n / max(1, whole), label) for s, y, n in sides if n])
+
+
 def columns(labels: Sequence[str], groups: Sequence[tuple[str, str, Sequence[int]]], label: str) -> Markup:
     """Columns side by side: for each label one per group; groups are (name, style, numbers).
 

@@ -34,7 +34,7 @@ class Example:
     Attributes:
         name: its doc_id, or where it lay.
         why: the rule's value and threshold, or the error.
-        text: cut to what is shown.
+        text: cut to what is shown; "" where the evidence has none.
     """
 
     name: str
@@ -85,11 +85,11 @@ def read_evidence(paths: Iterable[Path], kind: str, examples: int, limit: int) -
     Args:
         paths: Parquet files of one stage.
         kind: ``dropped`` (column rule) or ``quarantined`` (column reason); reasons are named ``<kind>.<reason>``.
-        examples: how many to keep of each reason.
+        examples: how many to keep of each reason; those with a text before those whose text was not kept.
         limit: characters of text to show.
     """
     evidence = Evidence()
-    drawn: dict[str, list[tuple[int, str, Example]]] = {}
+    drawn: dict[str, list[tuple[bool, int, str, Example]]] = {}
     for path in paths:
         for row in _rows(path):
             reason = f"{kind}.{row['rule' if kind == 'dropped' else 'reason']}"
@@ -97,11 +97,13 @@ def read_evidence(paths: Iterable[Path], kind: str, examples: int, limit: int) -
             evidence.rows[reason] += 1
             held = drawn.setdefault(reason, [])
             # Negated, so that the heap's smallest is the one with the largest hash: the next to go.
-            heapq.heappush(held, (-_lot(example.name), example.name, example))
+            heapq.heappush(held, (bool(example.text), -_lot(example.name), example.name, example))
             if len(held) > examples:
                 heapq.heappop(held)
     for reason in sorted(drawn):
-        evidence.examples[reason] = [example for _, _, example in sorted(drawn[reason], key=lambda e: (-e[0], e[1]))]
+        evidence.examples[reason] = [
+            example for *_, example in sorted(drawn[reason], key=lambda entry: (not entry[0], -entry[1], entry[2]))
+        ]
     return evidence
 
 
@@ -174,7 +176,7 @@ def _rows(path: Path) -> Iterator[dict]:
 
 
 def _dropped(row: Mapping[str, str], limit: int) -> Example:
-    why = f"{row['value']} (rule: {row['threshold']})" if row["threshold"] else row["value"]
+    why = f"{row['value']}, dropped if {row['threshold']}" if row["threshold"] else row["value"]
     return Example(row["doc_id"], why, excerpt(row["text"], limit))
 
 
