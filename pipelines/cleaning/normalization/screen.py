@@ -62,30 +62,30 @@ class Screen:
         places = np.flatnonzero((codes - np.uint32(0x20)) >= 0x5F)
         flags = self._flags.take(codes.take(places))
         ends = np.cumsum([len(one) + 1 for one in texts])  # of each text: where the \n after it stands
-        found = np.zeros(len(texts), np.uint32)
-        triggered = flags & ~(WHITE_SPACE | ANCHOR)
-        flagged = np.flatnonzero(triggered)
-        np.bitwise_or.at(found, np.searchsorted(ends, places[flagged]), triggered[flagged])
+        starts = np.concatenate(([0], ends[:-1])) + 1
+        # No range is empty: each text has the \n after it.
+        found = np.bitwise_or.reduceat(flags, np.searchsorted(places, starts)) & ~(WHITE_SPACE | ANCHOR)
         if self._on_mojibake:
             bad = find_bad(text, codes, places[flags & ANCHOR != 0])
             found[np.searchsorted(ends, bad)] |= self._on_mojibake
         if self._on_untidy_lines:
-            found[self._untidy(codes, places, ends)] |= self._on_untidy_lines
+            breaks = places[codes.take(places) == NEWLINE][1:]
+            found[np.searchsorted(ends, breaks[self._are_loose(codes, breaks)])] |= self._on_untidy_lines
+            filled = np.flatnonzero(ends > starts)
+            edges = self._flags[codes[starts[filled]]] | self._flags[codes[ends[filled] - 1]]
+            found[filled[edges & WHITE_SPACE != 0]] |= self._on_untidy_lines
         return found
 
-    def _untidy(
-        self, codes: npt.NDArray[np.uint32], places: npt.NDArray[np.intp], ends: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.intp]:
-        """The texts that `tidy_lines` changes: white space before \\n, three \\n in a row, white space at either end."""
-        breaks = places[codes[places] == NEWLINE][1:]
+    def _are_loose(self, codes: npt.NDArray[np.uint32], breaks: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        """Before which \n stands other white space, or two more of them.
+
+        If the two belong to the text before, one of the texts is empty, and no step changes that one, or has white
+        space at an end anyway.
+        """
         before = codes[breaks - 1]
-        loose = (self._flags[before] & WHITE_SPACE != 0) & (before != NEWLINE)
-        loose |= (before == NEWLINE) & (codes[breaks - 2] == NEWLINE)
-        owners = np.searchsorted(ends, breaks[loose])
-        starts = np.concatenate(([0], ends[:-1])) + 1
-        filled = np.flatnonzero(ends > starts)
-        edges = self._flags[codes[starts[filled]]] | self._flags[codes[ends[filled] - 1]]
-        return np.concatenate((owners, filled[edges & WHITE_SPACE != 0]))
+        is_break = before == NEWLINE
+        is_space = self._flags[before] & WHITE_SPACE != 0
+        return np.where(is_break, codes[breaks - 2] == NEWLINE, is_space)
 
 
 def _bits(answers: Iterable[bool]) -> np.uint32:

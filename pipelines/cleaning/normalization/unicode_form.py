@@ -1,23 +1,23 @@
 """Unicode normalisation forms, only where a text needs them, and with every changed place counted.
 
 Unicode Standard Annex 15: a character that its form leaves alone, of combining class 0, that composes with none before
-it, is a boundary; so text can only change in a run of other characters and the one before it.
+it, is a boundary; so text can only change in a run of other characters ("unstable" here) and the one before it.
 """
 
 import functools
 import re
 import unicodedata
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.cleaning.normalization.code_points import code_points, membership
+from pipelines.cleaning.normalization.code_points import code_points
 from pipelines.cleaning.normalization.step import CJK_LANGUAGES, Step
 
 Form = Literal["NFC", "NFKC"]
-HANGUL_VOWELS_AND_FINALS = range(0x1161, 0x11C3)
+HANGUL_VOWELS_AND_FINALS = slice(0x1161, 0x11C3)
 
 
 def unicode_form(form: Form, spared: str) -> Step:
@@ -40,34 +40,42 @@ def unicode_form(form: Form, spared: str) -> Step:
                 changes += 1
         return "".join(pieces) + text[done:], changes
 
-    return Step("unicode_form", apply, unstable(form))
+    tables = _tables(form)
+    return Step("unicode_form", apply, np.flatnonzero((tables.changes > 0) | (tables.classes > 0)).tolist())
 
 
 def _runs(text: str, form: Form) -> Iterator[tuple[int, int]]:
-    """The longest ranges of characters that are all `unstable`."""
-    is_unstable = np.zeros(len(text) + 2, np.int8)
-    is_unstable[1:-1] = _unstable_table(form).take(code_points(text))
-    steps = np.diff(is_unstable)
-    return zip(np.flatnonzero(steps > 0).tolist(), np.flatnonzero(steps < 0).tolist(), strict=True)
+    """The longest ranges of unstable characters, but those that are made of marks in their order alone."""
+    codes, tables = code_points(text), _tables(form)
+    changes, classes = tables.changes.take(codes), tables.classes.take(codes)
+    is_unstable = np.zeros(len(codes) + 2, np.int8)
+    is_unstable[1:-1] = changes | (classes > 0)
+    edges = np.diff(is_unstable)
+    starts, ends = np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)
+    changes[1:] |= (classes[1:] > 0) & (classes[:-1] > classes[1:])
+    doubtful = np.unique(np.searchsorted(starts, np.flatnonzero(changes), side="right") - 1)
+    return zip(starts[doubtful].tolist(), ends[doubtful].tolist(), strict=True)
+
+
+class Tables(NamedTuple):
+    """What the Unicode database says of each code point: int8 and uint8 [0x110000]."""
+
+    changes: npt.NDArray[np.int8]  # 1 where the form changes it, or may compose it with the character before it
+    classes: npt.NDArray[np.uint8]  # combining class: marks above 0 are sorted by it
 
 
 @functools.cache
-def _unstable_table(form: Form) -> npt.NDArray[np.int8]:
-    return membership(unstable(form))
-
-
-@functools.cache
-def unstable(form: Form) -> frozenset[int]:
-    """Code points that the form may change, or that may compose with the character before them or change places."""
-    found = set(HANGUL_VOWELS_AND_FINALS)
+def _tables(form: Form) -> Tables:
+    changes, classes = np.zeros(0x110000, np.int8), np.zeros(0x110000, np.uint8)
+    changes[HANGUL_VOWELS_AND_FINALS] = 1
     for code in (*range(0x80, 0xD800), *range(0xE000, 0x30000), *range(0xE0000, 0xE1000)):
         character = chr(code)
-        if unicodedata.combining(character) or not unicodedata.is_normalized(form, character):
-            found.add(code)
+        classes[code] = unicodedata.combining(character)
+        changes[code] |= not unicodedata.is_normalized(form, character)
         decomposed = unicodedata.decomposition(character)
         if decomposed and not decomposed.startswith("<"):
-            found.update(int(part, 16) for part in decomposed.split()[1:])
-    return frozenset(found)
+            changes[[int(part, 16) for part in decomposed.split()[1:]]] = 1
+    return Tables(changes, classes)
 
 
 def _normalize(form: Form, text: str, kept: str) -> str:
