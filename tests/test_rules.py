@@ -40,6 +40,7 @@ PARAMS = dataclasses.replace(
     max_duplicate_line_chars_percent=20,
     max_duplicate_paragraphs_percent=30,
     max_duplicate_paragraph_chars_percent=20,
+    stop_words_from_package=False,
     min_judged_words=0,
     max_top_run_percents=(20, 18, 16),
     max_repeated_run_percents=(15, 14, 13, 12, 11, 10),

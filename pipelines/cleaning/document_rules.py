@@ -8,17 +8,19 @@ Sources: Gopher: Rae et al. 2021, arXiv 2112.11446, appendix A.1.1. C4: Raffel e
 FineWeb: Penedo et al. 2024, arXiv 2406.17557.
 """
 
+import functools
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
-from pipelines.cleaning.hashing import hash_word
+from pipelines.cleaning.hashing import U64, hash_word
 from pipelines.cleaning.line_rules import ends_a_sentence
 from pipelines.cleaning.readings import Documents, Reading, RuleParams
 from pipelines.cleaning.repetition import COVERED_SIZES, TOP_SIZES
 from pipelines.cleaning.scripts import IDEOGRAM
-from pipelines.cleaning.text_table import I64, Bools, ends_of
+from pipelines.cleaning.stop_words import stop_words_in
+from pipelines.cleaning.text_table import I64, Bools
 
 DocumentRule = Callable[[Documents, RuleParams], Reading]
 
@@ -65,15 +67,17 @@ def ellipses(documents: Documents, params: RuleParams) -> Reading:
 def bullet_lines(documents: Documents, params: RuleParams) -> Reading:
     """Gopher: more than 90 % of the lines begin with a bullet."""
     table = documents.table
-    bullets = table.count_lines(np.isin(table.first_characters(), [ord(bullet) for bullet in BULLETS]))
-    return Reading(bullets, table.num_lines, ">", params.max_bullet_lines_percent, percent=True)
+    bullets = table.count_lines(np.isin(table.lines.first_codes, [ord(bullet) for bullet in BULLETS]))
+    judged = table.num_lines >= params.min_judged_lines
+    return Reading(bullets, table.num_lines, ">", params.max_bullet_lines_percent, percent=True, judged=judged)
 
 
 def ellipsis_lines(documents: Documents, params: RuleParams) -> Reading:
     """Gopher: more than 30 % of the lines end with an ellipsis."""
     table = documents.table
     lines = table.count_lines(np.any([table.lines_ending(ellipsis) for ellipsis in ELLIPSES], axis=0))
-    return Reading(lines, table.num_lines, ">", params.max_ellipsis_lines_percent, percent=True)
+    judged = table.num_lines >= params.min_judged_lines
+    return Reading(lines, table.num_lines, ">", params.max_ellipsis_lines_percent, percent=True, judged=judged)
 
 
 def few_alphabetic_words(documents: Documents, params: RuleParams) -> Reading:
@@ -82,8 +86,8 @@ def few_alphabetic_words(documents: Documents, params: RuleParams) -> Reading:
     Ukrainian and Russian put " — " where English has "is": every tenth word of a biography.
     """
     words = documents.table.words
-    single = np.flatnonzero(words.chars == 1)
-    marks = single[np.isin(words.hashes[single], [hash_word(mark) for mark in BULLETS + DASHES])]
+    single = np.flatnonzero((words.chars == 1) & ~words.alphabetic)
+    marks = single[np.isin(words.hashes[single], _mark_hashes())]
     num_words = documents.table.num_words - documents.table.count_words(marks)
     alphabetic = documents.table.count_words(words.alphabetic)
     return Reading(alphabetic, num_words, "<", params.min_alphabetic_words_percent, percent=True)
@@ -91,14 +95,23 @@ def few_alphabetic_words(documents: Documents, params: RuleParams) -> Reading:
 
 def few_stop_words(documents: Documents, params: RuleParams) -> Reading:
     """Gopher: fewer than 2 different ones of the language's stop words, in small letters as they stand there."""
-    words, languages = documents.table.words, np.array(documents.table.languages)
+    table = documents.table
+    languages = np.array(table.languages)
     found = np.zeros(len(languages), np.int64)
-    for language, stop_words in params.stop_words.items():
-        here = languages == language
-        for stop_word in stop_words if here.any() else ():
-            found += here & (documents.table.count_words(words.hashes == hash_word(stop_word)) > 0)
-    judged = np.isin(languages, list(params.stop_words)) & _long_enough(documents, params)
+    judged = np.zeros(len(languages), np.bool_)
+    for language in sorted(set(table.languages)):
+        stop_words = stop_words_in(language, params.stop_words.get(language), params.stop_words_from_package)
+        if stop_words:
+            here = languages == language
+            judged |= here
+            found[here] = stop_words.count(table, documents.repetition.spans)[here]
+    judged &= _long_enough(documents, params)
     return Reading(found, None, "<", params.min_stop_words, percent=False, judged=judged)
+
+
+@functools.cache
+def _mark_hashes() -> U64:
+    return np.array([hash_word(mark) for mark in BULLETS + DASHES])
 
 
 def curly_brackets(documents: Documents, params: RuleParams) -> Reading:
@@ -163,7 +176,7 @@ def few_punctuated_lines(documents: Documents, params: RuleParams) -> Reading:
 def short_lines(documents: Documents, params: RuleParams) -> Reading:
     """FineWeb: at least 67 % of its lines are shorter than 30 characters."""
     table = documents.table
-    ideograms = np.diff(ends_of(table.words.kinds == IDEOGRAM)[table.line_words])
+    ideograms = np.diff(np.searchsorted(np.flatnonzero(table.words.kinds == IDEOGRAM), table.line_words))
     widths = table.lines.chars + (CHARS_PER_IDEOGRAM - 1) * ideograms
     lines = table.count_lines(widths < params.short_line_chars)
     judged = table.num_lines >= params.min_judged_lines
@@ -199,8 +212,8 @@ def _count(documents: Documents, *needles: str, ignore_case: bool = False) -> I6
 def _spaced_words(documents: Documents) -> tuple[I64, I64, Bools]:
     """Of each text: characters of the words between spaces, how many, and whether they are half of all words or more."""
     table = documents.table
-    spaced = table.words.kinds < IDEOGRAM
-    return table.sum_words(table.words.chars * spaced), table.count_words(spaced), ~table.unspaced
+    chars, words = table.units
+    return table.word_chars - chars, table.num_words - words, ~table.unspaced
 
 
 #: The order decides which rule a dropped text is counted under.

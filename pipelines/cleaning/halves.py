@@ -168,7 +168,7 @@ def _without_repeated(
     texts, languages, sources = (some.column(name).to_pylist() for name in ("text", "language", "source"))
     batch = Batch(texts, languages, sources, {})
     table = read_table(batch)
-    hashes, counted = line_hashes(table, Repetition(table).units_per_word, params.repeated_lines.min_words)
+    hashes, counted = line_hashes(table, Repetition(table), params.repeated_lines.min_words)
     keys = order_keys(some.column("doc_id").to_pylist())
     places = place_of(hashes, repeated)
     goes = counted & among(hashes, repeated) & (repeated["keeper"][places] != keys[table.lines.texts])

@@ -11,13 +11,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pipelines.cleaning.readings import RuleParams
+from pipelines.cleaning.sentences import SENTENCE_ENDS as SENTENCE_ENDS
 from pipelines.cleaning.text_table import Bools, TextTable
 
 LineRule = Callable[[TextTable, RuleParams], Bools]
-
-#: Ends of sentences, and the quotation marks that close after them: Latin, Greek and Cyrillic; Arabic; Indic, Armenian,
-#: Ethiopic, Khmer, Burmese, Tibetan; Chinese and Japanese. C4 names the first four.
-SENTENCE_ENDS = ".!?\"…'”’»‼⁇⁈⁉؟۔।॥։።፧፨។៕။།༎。．！？｡」』"
 
 
 def javascript_line(table: TextTable, params: RuleParams) -> Bools:
@@ -43,7 +40,7 @@ def unpunctuated_line(table: TextTable, params: RuleParams) -> Bools:
 
 def ends_a_sentence(table: TextTable) -> Bools:
     """Whether each line ends in a terminal punctuation mark or a closing quotation mark; bool ``[n_lines]``."""
-    return np.isin(table.last_characters(), [ord(mark) for mark in SENTENCE_ENDS])
+    return np.isin(table.lines.last_codes, [ord(mark) for mark in SENTENCE_ENDS])
 
 
 def _lines_with(table: TextTable, phrases: Sequence[str]) -> Bools:

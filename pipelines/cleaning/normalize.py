@@ -130,8 +130,8 @@ def normalize_batch(texts: Sequence[str] | pa.Array, languages: Sequence[str], p
 def steps_of(params: NormalizeParams) -> tuple[Step, ...]:
     """The steps that the parameters ask for, in the order in which they run."""
     # What `full_punctuation` writes must not be undone by NFKC, or the two would take turns for ever.
-    spared = cjk.SPARED_BY_NFKC if params.cjk_punctuation == "full" else ""
     full = params.cjk_punctuation == "full"
+    spared = cjk.SPARED_BY_NFKC if full else ""
     choices: tuple[tuple[bool, Callable[[], Step]], ...] = (
         (True, characters.valid_characters),
         (params.unify_line_breaks, lambda: characters.line_breaks(has_repair=params.repair_mojibake)),

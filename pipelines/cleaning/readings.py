@@ -29,7 +29,8 @@ class RuleParams:
     max_ellipsis_lines_percent: int
     min_alphabetic_words_percent: int
     min_stop_words: int
-    stop_words: dict[str, tuple[str, ...]]  # by language; a language without a list is not judged
+    stop_words: dict[str, tuple[str, ...]]  # by language; a language with an empty list is not judged
+    stop_words_from_package: bool  # for languages not named: the list of stopwordsiso, where it has one
     max_duplicate_lines_percent: int
     max_duplicate_line_chars_percent: int
     max_duplicate_paragraphs_percent: int
@@ -41,7 +42,7 @@ class RuleParams:
     policy_phrases: tuple[str, ...]
     placeholder_phrases: tuple[str, ...]
     min_line_words: int
-    min_judged_lines: int  # FineWeb's line rules do not apply to texts of fewer lines
+    min_judged_lines: int  # rules on shares of lines do not apply to texts of fewer lines
     min_punctuated_lines_percent: int
     unpunctuated_languages: tuple[str, ...]  # those that write no mark at the end of a sentence
     short_line_chars: int

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.cleaning.hashing import U64, SpanHashes
+from pipelines.cleaning.hashing import U64
+from pipelines.cleaning.repetition import Repetition
 from pipelines.cleaning.text_table import I64, Bools, TextTable
 
 #: A line: its hash, the order key of the document that keeps it, and how many documents hold it.
@@ -47,11 +48,10 @@ def order_keys(doc_ids: Sequence[str]) -> U64:
     return np.frombuffer(digests, "<u8").astype(np.uint64)
 
 
-def line_hashes(table: TextTable, units_per_word: I64, min_words: int) -> tuple[U64, Bools]:
+def line_hashes(table: TextTable, repetition: Repetition, min_words: int) -> tuple[U64, Bools]:
     """A hash for each line of a table, and which lines are long enough to count; both ``[n_lines]``."""
-    spans = SpanHashes(table.words.hashes)
-    long_enough = table.lines.num_words >= min_words * units_per_word[table.lines.texts]
-    return spans.between(table.line_words[:-1], table.line_words[1:]), long_enough
+    long_enough = table.lines.num_words >= min_words * repetition.units_per_word[table.lines.texts]
+    return repetition.spans.between(table.line_words[:-1], table.line_words[1:]), long_enough
 
 
 def count_lines(hashes: U64, keys: U64) -> Lines:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.cleaning.hashing import HASH_FACTOR, U64, SpanHashes, mix64
+from pipelines.cleaning.hashing import HASH_FACTOR, U64, SpanHashes
 from pipelines.cleaning.scripts import LETTER
 from pipelines.cleaning.text_table import I64, Bools, TextTable, ends_of
 
@@ -29,6 +29,11 @@ IDEOGRAMS_PER_WORD = 2
 LETTERS_PER_WORD = 4
 #: Languages whose writing parts syllables, not words.
 SYLLABLES_PER_WORD = {"vi": 2, "bo": 2, "dz": 2}
+
+#: No batch has as many words.
+PLACES = (1 << 32) - 1
+#: Odd, so that a text's number times it is that text's alone.
+SALT = np.uint64(0xD6E8FEB86659FD93)
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,11 @@ class Repetition:
 
     def __init__(self, table: TextTable):
         self._table = table
-        self._spans = SpanHashes(table.words.hashes)
+
+    @functools.cached_property
+    def spans(self) -> SpanHashes:
+        """Hashes of any run of the table's words."""
+        return SpanHashes(self._table.words.hashes)
 
     @functools.cached_property
     def lines(self) -> Repeats:
@@ -83,24 +92,21 @@ class Repetition:
     @functools.cached_property
     def grams(self) -> Grams:
         """Of runs of 2 to 10 words."""
-        words, num_texts = self._table.words, len(self._table.languages)
-        sizes = (*TOP_SIZES, *COVERED_SIZES)
+        num_texts = len(self._table.languages)
         grams = Grams(
-            self._table.sum_words(words.chars),
+            self._table.word_chars,
             {size: np.zeros(num_texts, np.int64) for size in TOP_SIZES},
             {size: np.zeros(num_texts, np.int64) for size in COVERED_SIZES},
         )
-        factors = self.units_per_word
-        for factor in np.unique(factors).tolist():
-            places = np.flatnonzero((factors == factor)[words.texts])
-            for size in sizes:
-                places = self._count_grams(grams, places, size, factor)
+        for factor in np.unique(self.units_per_word).tolist():
+            self._count_grams(grams, factor)
         return grams
 
     def _of_spans(self, starts: I64, stops: I64, texts: I64) -> Repeats:
-        chars_before = ends_of(self._table.words.chars)
-        chars = chars_before[stops] - chars_before[starts]
-        again = _groups(_salted(self._spans.between(starts, stops), texts)).later()
+        chars_before = self._table.chars_before
+        chars = chars_before.take(stops) - chars_before.take(starts)
+        groups = repeated_keys(self.spans.between(starts, stops) + _salt(texts))
+        again = groups.order[~groups.is_first]
         num_texts = len(self._table.languages)
         ends = np.searchsorted(texts, np.arange(num_texts + 1))
         return Repeats(
@@ -110,69 +116,125 @@ class Repetition:
             repeated_chars=_sum_by_text(texts[again], chars[again], num_texts),
         )
 
-    def _count_grams(self, grams: Grams, places: I64, size: int, factor: int) -> I64:
-        """Fills in one size for the texts of the places; gives the places whose run is a repeated one.
+    def _count_grams(self, grams: Grams, factor: int) -> None:
+        """Fills in the texts with so many units a word.
 
         A run that comes again begins with a shorter one that does, so the places of one size are enough for the next.
         """
-        words, length = self._table.words, size * factor
-        places = places[places + length <= self._table.text_words[1:][words.texts[places]]]
-        runs = _groups(_salted(self._spans.between(places, places + length), words.texts[places]))
-        chars_before = ends_of(words.chars)
-        if size in TOP_SIZES:
-            firsts = places[runs.order[runs.starts]]
-            self._fill_top(grams.top_chars[size], words.texts[firsts], firsts, runs.sizes, chars_before, length)
-        else:
-            again = np.sort(places[runs.later()])
-            # Where two runs overlap, the second counts from the end of the first.
-            begins = again.copy()
-            begins[1:] = np.maximum(again[1:], again[:-1] + length)
-            chars = chars_before[again + length] - chars_before[begins]
-            grams.covered_chars[size][:] += _sum_by_text(words.texts[again], chars, len(self._table.languages))
-        return np.sort(places[runs.order])
+        table = self._table
+        # In the other texts no run fits.
+        ends = np.where(self.units_per_word == factor, table.text_words[1:], 0)
+        words_left = np.repeat(ends, table.num_words) - np.arange(len(table.words.texts))
+        runs = Runs.of_one_word(table.words.hashes, table.words.texts)
+        for size in (*TOP_SIZES, *COVERED_SIZES):
+            runs = runs.longer(table.words.hashes, words_left, size * factor)
+            groups = repeated_keys(runs.keys)
+            if not len(groups.order):
+                break
+            if size in TOP_SIZES:
+                self._fill_top(grams.top_chars[size], runs, groups)
+            else:
+                self._fill_covered(grams.covered_chars[size], runs, groups)
+            runs = runs.some(groups.order)
 
-    @staticmethod
-    def _fill_top(top_chars: I64, texts: I64, firsts: I64, counts: I64, chars_before: I64, length: int) -> None:
+    def _fill_top(self, top_chars: I64, runs: "Runs", groups: "Groups") -> None:
         """For each text the most frequent run; of two the one that comes first."""
-        order = np.lexsort((firsts, -counts, texts))
-        best = order[np.diff(texts[order], prepend=-1) > 0]
-        run_chars = chars_before[firsts[best] + length] - chars_before[firsts[best]]
-        top_chars[texts[best]] = counts[best] * run_chars
+        firsts = np.flatnonzero(groups.is_first)
+        counts = np.diff(firsts, append=len(groups.order))
+        places = runs.places.take(groups.order.take(firsts))
+        # A higher count, or an earlier place, makes a larger number.
+        best = np.zeros(len(top_chars), np.int64)
+        np.maximum.at(best, self._table.words.texts.take(places), counts << 32 | PLACES - places)
+        texts = np.flatnonzero(best)
+        counts, places = best[texts] >> 32, PLACES - (best[texts] & PLACES)
+        chars_before = self._table.chars_before
+        top_chars[texts] = counts * (chars_before[places + runs.length] - chars_before[places])
+
+    def _fill_covered(self, covered_chars: I64, runs: "Runs", groups: "Groups") -> None:
+        """For each text the characters in runs that have come before, each once."""
+        again = runs.some(groups.order[~groups.is_first]).places
+        # Where two runs overlap, the second counts from the end of the first.
+        begins = again.copy()
+        begins[1:] = np.maximum(again[1:], again[:-1] + runs.length)
+        chars_before = self._table.chars_before
+        chars = chars_before.take(again + runs.length) - chars_before.take(begins)
+        covered_chars += np.diff(ends_of(chars)[np.searchsorted(again, self._table.text_words)])
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs of words of one length; every array ``[n_runs]``."""
+
+    length: int  # in words of the table
+    places: I64  # the first word, ascending
+    keys: U64  # hashes, equal for equal runs of one text
+
+    @classmethod
+    def of_one_word(cls, hashes: U64, texts: I64) -> "Runs":
+        return cls(1, np.arange(len(hashes)), hashes + _salt(texts))
+
+    def longer(self, hashes: U64, words_left: I64, length: int) -> "Runs":
+        """Those that have so many words more after them in their text, so much longer.
+
+        Args:
+            hashes: of all words.
+            words_left: from each word to the end of its text.
+        """
+        fit = np.flatnonzero(words_left.take(self.places) >= length)
+        places, keys = self.places.take(fit), self.keys.take(fit)
+        for behind in range(self.length, length):
+            keys *= HASH_FACTOR
+            keys += hashes.take(places + behind)
+        return Runs(length, places, keys)
+
+    def some(self, chosen: I64) -> "Runs":
+        """The chosen ones, given in any order, in order of place."""
+        is_chosen = np.zeros(len(self.places), np.bool_)
+        is_chosen[chosen] = True
+        ascending = np.flatnonzero(is_chosen)
+        return Runs(self.length, self.places.take(ascending), self.keys.take(ascending))
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Places of keys that occur more than once, those of one key side by side, ascending."""
+    """Keys that occur more than once, those of one key side by side; both arrays ``[n]``."""
 
-    order: I64  # [n_places]
-    starts: I64  # [n_groups]: where each key's places begin in `order`
-    sizes: I64  # [n_groups]
-
-    def later(self) -> I64:
-        """All places but each key's first."""
-        later: Bools = np.ones(len(self.order), np.bool_)
-        later[self.starts] = False
-        return self.order[later]
+    order: I64  # their places, ascending within a key
+    is_first: Bools  # whether the place is its key's first
 
 
-def _groups(keys: U64) -> Groups:
-    """The places of repeated keys. Only those whose top bits are met twice are sorted: few, for long runs."""
-    num_bits = max(8, (4 * len(keys)).bit_length())
-    buckets = (keys >> np.uint64(64 - num_bits)).astype(np.int64)
-    places = np.flatnonzero(np.bincount(buckets, minlength=1 << num_bits)[buckets] > 1)
-    order = places[np.argsort(keys[places], kind="stable")]
-    sorted_keys = keys[order]
-    starts = np.flatnonzero(np.append(True, sorted_keys[1:] != sorted_keys[:-1])[: len(order)])
-    sizes = np.diff(np.append(starts, len(order)))
-    repeated = sizes > 1
-    order = order[np.repeat(repeated, sizes)]
-    sizes = sizes[repeated]
-    return Groups(order, np.cumsum(sizes) - sizes, sizes)
+def repeated_keys(keys: U64) -> Groups:
+    """The places of repeated keys.
+
+    Numbers are sorted ten times faster than the order of numbers is found. So each key gives up its low bits to its
+    place; that no two keys differ in these bits alone is checked, for such keys would be mixed up.
+    """
+    places = np.uint64((1 << len(keys).bit_length()) - 1)
+    packed = keys & ~places
+    packed |= np.arange(len(keys), dtype=np.uint64)
+    # All are different: any way of sorting gives the same.
+    packed.sort()
+    groups = _repeated((packed & places).astype(np.int64), (packed[1:] ^ packed[:-1]) <= places)
+    found = keys.take(groups.order)
+    if np.any((found[1:] != found[:-1]) & ~groups.is_first[1:]):
+        order = np.argsort(keys, kind="stable")
+        found = keys.take(order)
+        return _repeated(order, found[1:] == found[:-1])
+    return groups
 
 
-def _salted(hashes: U64, texts: I64) -> U64:
-    """Hashes that differ from text to text."""
-    return mix64(hashes + texts.astype(np.uint64) * HASH_FACTOR)
+def _repeated(order: I64, like_before: Bools) -> Groups:
+    """The groups of places in order of key, given for each but the first whether its key is that of the place before."""
+    is_first = np.append(True, ~like_before)[: len(order)]
+    repeated = ~is_first
+    repeated[:-1] |= like_before
+    chosen = np.flatnonzero(repeated)
+    return Groups(order.take(chosen), is_first.take(chosen))
+
+
+def _salt(texts: I64) -> U64:
+    """What is added to hashes, so that they differ from text to text."""
+    return texts.astype(np.uint64) * SALT
 
 
 def _sum_by_text(texts: I64, values: I64, num_texts: int) -> I64:

@@ -41,19 +41,23 @@ UNSPACED = (
 IDEOGRAPHIC_PLANES = slice(0x20000, 0x40000)
 
 
+#: The class of a character is its kind, and this bit where it is a letter (`str.isalpha`).
+LETTERED = 8
+KIND = np.uint8(LETTERED - 1)
+
+
 class CharacterTables(NamedTuple):
-    """What is known of each code point and of each byte."""
+    """What is known of each code point."""
 
     kinds: npt.NDArray[np.uint8]  # [0x110000]
-    is_letter: npt.NDArray[np.uint8]  # [0x110000]: `str.isalpha`
-    byte_kinds: npt.NDArray[np.uint8]  # [256]: of ASCII characters; OTHER from 0x80 on
+    classes: npt.NDArray[np.uint8]  # [0x110000]
 
 
 @functools.cache
 def character_tables() -> CharacterTables:
     """The tables, built on first use (0.5 s)."""
     categories = [unicodedata.category(chr(code)) for code in range(0x110000)]
-    is_letter = np.array([category[0] == "L" for category in categories], np.uint8)
+    is_letter = np.array([category[0] == "L" for category in categories])
     kinds = np.array([WORD if category[0] in "LN" else OTHER for category in categories], np.uint8)
     for begin, end, letter in UNSPACED:
         of_category = {"Lo": letter, "Lm": letter, "Nl": letter, "Nd": WORD, "No": WORD}
@@ -63,4 +67,5 @@ def character_tables() -> CharacterTables:
     kinds[0x0F0B:0x0F0D] = SPACE  # Tibetan puts a tsheg between syllables and no space between words
     # No text has a NUL (`pipelines.cleaning.normalize`): it stands between the texts of a batch.
     kinds[0] = SPACE
-    return CharacterTables(kinds, is_letter, np.append(kinds[:128], np.full(128, OTHER, np.uint8)))
+    classes = kinds | (LETTERED * is_letter).astype(np.uint8)
+    return CharacterTables(kinds, classes)

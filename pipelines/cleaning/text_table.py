@@ -12,23 +12,20 @@ and holds the marks and the punctuation after it:
 A *line* is what stands between two \\n and holds a word, without the white space around it; two lines are the same when
 their words are. A *paragraph* is a run of lines without a blank line between them. Nothing crosses the edge of a text.
 
-Only characters outside ASCII are decoded; the rest is work on bytes, as in `TextTable.read`. All numbers are integers.
+All numbers are integers.
 """
 
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.cleaning.hashing import hash_words
-from pipelines.cleaning.scripts import CLOSE, IDEOGRAM, OTHER, SPACE, WORD, character_tables
-
-Bools = npt.NDArray[np.bool_]
-I64 = npt.NDArray[np.int64]
-U8 = npt.NDArray[np.uint8]
+from pipelines.cleaning.characters import U8, Bools, Characters
+from pipelines.cleaning.hashing import I64, hash_words
+from pipelines.cleaning.scripts import IDEOGRAM
 
 Rows = TypeVar("Rows", bound="Words | Lines")
 
@@ -56,10 +53,12 @@ class Lines:
     stops: I64  # the byte after its last
     chars: I64  # code points, inner white space included
     num_words: I64
+    first_codes: I64  # the code point that it begins with
+    last_codes: I64  # and ends with
 
 
 class TextTable:
-    """Words and lines of a batch of texts, and what the characters outside ASCII are.
+    """Words and lines of a batch of texts.
 
     Attributes:
         languages: one a text.
@@ -69,12 +68,11 @@ class TextTable:
         line_words: where each line's words begin and end, int64 ``[n_lines + 1]``.
     """
 
-    def __init__(self, languages: Sequence[str], data: bytes, wide: "WideCharacters", words: Words, lines: Lines):
+    def __init__(self, languages: Sequence[str], data: bytes, words: Words, lines: Lines):
         self.languages = languages
         self.data = data
         self.words = words
         self.lines = lines
-        self._wide = wide
         edges = np.arange(len(languages) + 1)
         self.text_words: I64 = np.searchsorted(words.texts, edges)
         self.text_lines: I64 = np.searchsorted(lines.texts, edges)
@@ -89,34 +87,32 @@ class TextTable:
         Raises:
             UnicodeEncodeError: a text holds a lone surrogate (`pipelines.cleaning.normalize` takes them out).
         """
-        encoded = [text.encode() for text in texts]
-        text_starts = ends_of(np.fromiter(map(len, encoded), np.int64, len(encoded)) + 1)
-        # A zero between texts, so that nothing is found across an edge; more at the end, for those who look ahead.
-        data = b"%b%b" % (b"\0".join(encoded), bytes(9))
-        wide = WideCharacters.find(data)
-        starts, stops = _word_places(data, wide)
-        chars_before = _chars_before(data, wide)
+        characters = Characters.of(texts)
+        start_chars, stop_chars = characters.words()
+        starts, stops = characters.offsets(start_chars), characters.offsets(stop_chars)
         words = Words(
-            texts=np.repeat(np.arange(len(texts)), np.diff(np.searchsorted(starts, text_starts))),
+            texts=np.repeat(np.arange(len(texts)), np.diff(np.searchsorted(start_chars, characters.text_starts))),
             stops=stops,
-            chars=chars_before[stops] - chars_before[starts],
-            hashes=hash_words(data, starts, stops),
-            kinds=wide.unit_kinds(starts),
-            alphabetic=_any_letter(data, wide, starts, stops),
+            chars=stop_chars - start_chars,
+            hashes=hash_words(characters.data, starts, stops),
+            kinds=characters.unit_kinds(start_chars),
+            alphabetic=characters.any_letter(start_chars, stop_chars),
         )
-        lines = _lines(data, text_starts, words, starts, chars_before)
-        return cls(languages, data, wide, words, lines)
+        return cls(languages, characters.data, words, _lines(characters, words, start_chars, stop_chars))
 
     def keep_lines(self, keep: Bools) -> "TextTable":
         """The table of the same texts without some lines; ``keep`` bool ``[n_lines]``."""
         if keep.all():
             return self
-        words = take(self.words, np.repeat(keep, self.lines.num_words))
-        return TextTable(self.languages, self.data, self._wide, words, take(self.lines, keep))
+        words = take(self.words, np.flatnonzero(np.repeat(keep, self.lines.num_words)))
+        lines = take(self.lines, np.flatnonzero(keep))
+        return TextTable(self.languages, self.data, words, lines)
 
     def count_words(self, chosen: Bools | I64) -> I64:
         """How many of the chosen words each text has; bool ``[n_words]`` or places of words; int64 ``[n_texts]``."""
-        return np.bincount(self.words.texts[chosen], minlength=len(self.languages))
+        if chosen.dtype == np.bool_:
+            return np.diff(np.searchsorted(np.flatnonzero(chosen), self.text_words))
+        return np.bincount(self.words.texts.take(chosen), minlength=len(self.languages))
 
     def count_lines(self, chosen: Bools | I64) -> I64:
         """How many of the chosen lines each text has; bool ``[n_lines]`` or places of lines, one more than once, too."""
@@ -129,14 +125,6 @@ class TextTable:
     def sum_lines(self, values: I64) -> I64:
         """The sum of each text's lines' values; int64 ``[n_lines]`` to ``[n_texts]``."""
         return np.diff(ends_of(values)[self.text_lines])
-
-    def first_characters(self) -> I64:
-        """The code point that each line begins with."""
-        return self._wide.at(self.data, self.lines.starts)
-
-    def last_characters(self) -> I64:
-        """The code point that each line ends with."""
-        return self._wide.before(self.data, self.lines.stops)
 
     def lines_ending(self, ending: str) -> Bools:
         """Whether each line ends with a string without white space; bool ``[n_lines]``."""
@@ -169,53 +157,30 @@ class TextTable:
         return line[inside]
 
     @functools.cached_property
+    def word_chars(self) -> I64:
+        """Characters of the words of each text, int64 ``[n_texts]``."""
+        return np.diff(self.chars_before[self.text_words])
+
+    @functools.cached_property
+    def chars_before(self) -> I64:
+        """Characters of the words before each word, int64 ``[n_words + 1]``."""
+        return ends_of(self.words.chars)
+
+    @functools.cached_property
     def _lower_data(self) -> bytes:
         return self.data.lower()
 
     @functools.cached_property
+    def units(self) -> tuple[I64, I64]:
+        """Characters of the units of each text, and how many they are; both int64 ``[n_texts]``."""
+        units = np.flatnonzero(self.words.kinds >= IDEOGRAM)
+        ends = np.searchsorted(units, self.text_words)
+        return np.diff(ends_of(self.words.chars.take(units))[ends]), np.diff(ends)
+
+    @functools.cached_property
     def unspaced(self) -> Bools:
         """Whether more than half of a text's words are units; bool ``[n_texts]``."""
-        return 2 * self.count_words(self.words.kinds >= IDEOGRAM) > self.num_words
-
-
-@dataclasses.dataclass(frozen=True)
-class WideCharacters:
-    """The characters of a batch outside ASCII, in order; every array ``[n_characters]``."""
-
-    starts: I64
-    codes: npt.NDArray[np.uint32]
-    num_bytes: I64
-    kinds: U8
-
-    @classmethod
-    def find(cls, data: bytes) -> "WideCharacters":
-        raw = np.frombuffer(data, np.uint8)
-        high = np.flatnonzero(raw >= 0x80)
-        high_bytes = raw.take(high)
-        codes = np.frombuffer(high_bytes.tobytes().decode().encode("utf-32-le"), "<u4")
-        num_bytes = 2 + (codes >= 0x800).astype(np.int64) + (codes >= 0x10000)
-        return cls(high[high_bytes >= 0xC0], codes, num_bytes, character_tables().kinds.take(codes))
-
-    def at(self, data: bytes, starts: I64) -> I64:
-        """The code points that begin at some bytes."""
-        codes = np.frombuffer(data, np.uint8)[starts].astype(np.int64)
-        wide = np.flatnonzero(codes >= 0x80)
-        codes[wide] = self.codes[np.searchsorted(self.starts, starts[wide])]
-        return codes
-
-    def before(self, data: bytes, stops: I64) -> I64:
-        """The code points that end before some bytes."""
-        codes = np.frombuffer(data, np.uint8)[stops - 1].astype(np.int64)
-        wide = np.flatnonzero(codes >= 0x80)
-        codes[wide] = self.codes[np.searchsorted(self.starts, stops[wide]) - 1]
-        return codes
-
-    def unit_kinds(self, word_starts: I64) -> U8:
-        """IDEOGRAM or LETTER for words that begin with such a character, else OTHER."""
-        kinds = np.full(len(word_starts), OTHER, np.uint8)
-        units = np.flatnonzero(self.kinds >= IDEOGRAM)
-        kinds[np.searchsorted(word_starts, self.starts[units])] = self.kinds[units]
-        return kinds
+        return 2 * self.units[1] > self.num_words
 
 
 def ends_of(counts: I64) -> I64:
@@ -225,67 +190,29 @@ def ends_of(counts: I64) -> I64:
     return ends
 
 
-def take(rows: Rows, chosen: Any) -> Rows:
+def take(rows: Rows, places: I64) -> Rows:
     """Some rows of all columns."""
-    return type(rows)(*(getattr(rows, field.name)[chosen] for field in dataclasses.fields(rows)))
+    return type(rows)(*(getattr(rows, field.name).take(places) for field in dataclasses.fields(rows)))
 
 
-def _word_places(data: bytes, wide: WideCharacters) -> tuple[I64, I64]:
-    """The first byte of each word and the byte after its last."""
-    raw = np.frombuffer(data, np.uint8)
-    byte_kinds = character_tables().byte_kinds
-    inside = np.frombuffer(bytearray(data.translate((byte_kinds != SPACE).tobytes())), np.bool_)
-    spaces = wide.kinds == SPACE
-    for k in range(3):
-        inside[wide.starts[spaces & (wide.num_bytes > k)] + k] = False
-    split = np.zeros(len(data), np.bool_)
-    split[wide.starts[wide.kinds >= IDEOGRAM]] = True
-    # After a unit and what closes it a letter or a digit begins the next word.
-    closed = np.flatnonzero(wide.kinds >= CLOSE)
-    after = (wide.starts + wide.num_bytes)[closed]
-    next_kinds = byte_kinds[raw[after]]
-    next_is_wide = raw[after] >= 0x80
-    next_kinds[next_is_wide] = wide.kinds[closed[next_is_wide] + 1]
-    split[after[next_kinds == WORD]] = True
-
-    before = np.zeros(len(inside), np.bool_)
-    before[1:] = inside[:-1]
-    return np.flatnonzero(inside & (split | ~before)), np.flatnonzero(before & (split | ~inside))
-
-
-def _chars_before(data: bytes, wide: WideCharacters) -> I64:
-    """Code points before each byte, int64 ``[n_bytes]``."""
-    if not len(wide.starts):
-        return np.arange(len(data))
-    return np.cumsum((np.frombuffer(data, np.uint8) & 0xC0) != 0x80) - 1
-
-
-def _any_letter(data: bytes, wide: WideCharacters, starts: I64, stops: I64) -> Bools:
-    """Whether each word holds a letter."""
-    is_letter = character_tables().is_letter
-    letters = np.frombuffer(bytearray(data.translate(is_letter[:128].tobytes() + bytes(128))), np.uint8)
-    letters[wide.starts] = is_letter.take(wide.codes)
-    letters_before = np.zeros(len(data) + 1, np.int32)
-    np.cumsum(letters, out=letters_before[1:])
-    return letters_before[stops] > letters_before[starts]
-
-
-def _lines(data: bytes, text_starts: I64, words: Words, starts: I64, chars_before: I64) -> Lines:
-    breaks = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
-    breaks_at_word = np.bincount(np.searchsorted(starts, breaks), minlength=len(starts) + 1)
-    breaks_before = np.cumsum(breaks_at_word)[: len(starts)]
-    place = breaks_before + words.texts
-    firsts = np.flatnonzero(np.diff(place, prepend=-1))
-    num_words = np.diff(np.append(firsts, len(starts)))
-    texts, number = words.texts[firsts], breaks_before[firsts]
-    first_stops = words.stops[firsts + num_words - 1]
+def _lines(characters: Characters, words: Words, start_chars: I64, stop_chars: I64) -> Lines:
+    breaks = np.flatnonzero(characters.codes == ord("\n"))
+    # A line begins with the first word after a line break or the beginning of a text.
+    edges = np.sort(np.searchsorted(start_chars, np.concatenate([breaks, characters.text_starts])))
+    edges = edges.take(np.flatnonzero(np.diff(edges, prepend=-1)))
+    firsts, lasts = edges[:-1], edges[1:] - 1
+    starts, stops = start_chars.take(firsts), stop_chars.take(lasts)
+    texts = words.texts.take(firsts)
+    number = np.searchsorted(breaks, starts)
     new_text = np.diff(texts, prepend=-1) > 0
     return Lines(
         texts=texts,
-        numbers=number - np.searchsorted(breaks, text_starts)[texts],
+        numbers=number - np.searchsorted(breaks, characters.text_starts)[texts],
         paragraphs=np.cumsum(new_text | (np.diff(number, prepend=-2) > 1)) - 1,
-        starts=starts[firsts],
-        stops=first_stops,
-        chars=chars_before[first_stops] - chars_before[starts[firsts]],
-        num_words=num_words,
+        starts=characters.offsets(starts),
+        stops=characters.offsets(stops),
+        chars=stops - starts,
+        num_words=np.diff(edges),
+        first_codes=characters.codes.take(starts).astype(np.int64),
+        last_codes=characters.codes.take(stops - 1).astype(np.int64),
     )

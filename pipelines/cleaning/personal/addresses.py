@@ -52,8 +52,10 @@ ATOM_CHARS = LOCAL_CHARS + "!#$&'*/=?^`{|}~"  # RFC 5322 3.2.3
 MESSAGE_DIGITS = 8
 CONTEXT_CHARS = 240
 
+#: Behind an address: "/16" makes it a network, and what stands after that must be seen.
+CIDR_CHARS = 4
 DOTTED_QUAD = re.compile(
-    rf"(?<![{WORD}_.\-])(?<![{WORD}]/)[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}(?![{WORD}_]|[.\-][{WORD}])"
+    rf"(?<![{WORD}_.\-])(?<![{WORD}]/)[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}(?![{WORD}_]|[.\-][{WORD}]|/[0-9]{{1,2}}(?![{WORD}_/.\-]))"
 )
 COLON_GROUPS = re.compile(rf"(?<![{WORD}:.])[23][0-9A-Fa-f]{{3}}(?::[0-9A-Fa-f]{{0,4}}){{2,7}}(?![{WORD}:])")
 VERSION_WORDS = re.compile(
@@ -110,7 +112,7 @@ def _is_message_id(block: Block, begin: int, end: int) -> bool:
 def find_ip_addresses(block: Block, spans: list[tuple[int, int]]) -> Iterator[Found]:
     """IPv4 addresses in the spans of digits, then IPv6 addresses; each ascending."""
     for begin, end in spans:
-        for match in DOTTED_QUAD.finditer(block.folded, begin, end + 2):
+        for match in DOTTED_QUAD.finditer(block.folded, begin, end + CIDR_CHARS):
             if _is_public(match[0]) and _is_address(block, match):
                 yield Found(match.start(), match.end(), "ip_address")
     last = 0
