@@ -91,6 +91,7 @@ def test_dates_scores_coordinates_and_series_are_no_phones(text):
     ("From 130.225.8.17:8080 [8.65.4.4], http://18.72.0.3/", "From <IP_ADDRESS>:8080 [<IP_ADDRESS>], http://<IP_ADDRESS>/"),
     ("IP地址：１８．７２．０．３。", "IP地址：<IP_ADDRESS>。"),
     ("IP address 9.9.9.9", "IP address <IP_ADDRESS>"),
+    ("http://18.72.0.3/12/a", "http://<IP_ADDRESS>/12/a"),
     ("2a00:1450:4001:81b::200e, 2001:4860:4860:0:0:0:0:8888.", "<IP_ADDRESS>, <IP_ADDRESS>."),
 )  # fmt: skip
 def test_ip_addresses(text, masked):
@@ -102,6 +103,7 @@ def test_ip_addresses(text, masked):
     [
         "version 1.72.30.4, v2.100.0.1, Chrome/90.0.100.93, 版本1.100.2.3",
         "1.2.3.4 Results; see Section 3.100.1.2 and 10.1.22.3",
+        "the network 18.72.0.0/16, 193.99.144.0/24.",
         "127.0.0.1, 10.1.200.3, 192.168.0.1, 172.16.254.1, 255.255.255.0, 224.0.0.251, 203.0.113.9",
         "1.3.6.1.4.1.311, 300.100.100.100, 18.72.0, 18.72.0.3.example.org, 18.72.0.3-beta",
         "12:30:45, std::string, 20:01::59, 2001::, fe80::1:2:3, ::1, 2001:db8::1:2, 00:1a:2b:3c:4d:5e",

@@ -53,9 +53,9 @@ MESSAGE_DIGITS = 8
 CONTEXT_CHARS = 240
 
 #: Behind an address: "/16" makes it a network, and what stands after that must be seen.
-CIDR_CHARS = 4
+CIDR_CHARS = 5
 DOTTED_QUAD = re.compile(
-    rf"(?<![{WORD}_.\-])(?<![{WORD}]/)[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}(?![{WORD}_]|[.\-][{WORD}]|/[0-9]{{1,2}}(?![{WORD}_/.\-]))"
+    rf"(?<![{WORD}_.\-])(?<![{WORD}]/)[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}(?![{WORD}_]|[.\-][{WORD}]|/[0-9]{{1,2}}(?![{WORD}_/\-]|\.[{WORD}]))"
 )
 COLON_GROUPS = re.compile(rf"(?<![{WORD}:.])[23][0-9A-Fa-f]{{3}}(?::[0-9A-Fa-f]{{0,4}}){{2,7}}(?![{WORD}:])")
 VERSION_WORDS = re.compile(
