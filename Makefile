@@ -50,12 +50,14 @@ check: $(STAMP)
 verify: $(STAMP) ## rebuild everything in a second clone without caches and compare dvc.lock byte by byte
 	@$(BIN)/python tests/verify_clone.py
 
-bench: $(STAMP) ## speed, memory and quality of extraction beside the peers, on ../shared/data (some 20 minutes)
+bench: $(STAMP) ## speed, memory and quality of extraction and cleaning beside the peers, on ../shared/data (some 40 minutes)
 	@$(BIN)/python -m bench.wikipedia
 	@$(BIN)/python -m bench.speed
 	@$(BIN)/python -m bench.scaling
 	@$(BIN)/python -m bench.memory
 	@$(BIN)/python -m bench.html
+	@$(BIN)/python -m bench.cleaning
+	@$(BIN)/python -m bench.cleaning_parts
 
 clean: ## forget finished units, checkpoints and logs (artifacts and DVC's cache stay)
 	rm -rf .cache logs

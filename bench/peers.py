@@ -17,6 +17,8 @@ _STAMP = "installed"
 
 WIKIEXTRACTOR = "wikiextractor==3.1.0"
 MWPARSERFROMHELL = "mwparserfromhell==0.7.2"
+#: Peers of many packages: every one is pinned in ``bench/<name>.txt``, the peer's own version among them.
+DATATROVE, DOLMA = "datatrove", "dolma"
 
 
 def python_of(peer: str, requirements: Sequence[str]) -> Path:
@@ -34,7 +36,8 @@ def python_of(peer: str, requirements: Sequence[str]) -> Path:
     stamp = folder / _STAMP
     if stamp.is_file() and stamp.read_text() == wanted:
         return python.absolute()
-    print(f"setting up {folder}: {' '.join(requirements)}", file=sys.stderr)
+    named = " ".join(requirements) if len(requirements) < 10 else f"{len(requirements)} pinned packages"
+    print(f"setting up {folder}: {named}", file=sys.stderr)
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
@@ -58,3 +61,13 @@ def wikiextractor_python() -> Path:
 def mwparserfromhell_python() -> Path:
     """The interpreter that has mwparserfromhell, with its tokenizer in C."""
     return python_of("mwparserfromhell", [MWPARSERFROMHELL])
+
+
+def pinned_python(peer: str) -> Path:
+    """The interpreter that has `DATATROVE` or `DOLMA`, and what they need to run without a network."""
+    return python_of(peer, requirements(peer))
+
+
+def requirements(peer: str) -> list[str]:
+    """The pins of ``bench/<peer>.txt``."""
+    return Path(__file__).with_name(f"{peer}.txt").read_text(encoding="utf-8").split()
