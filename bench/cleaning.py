@@ -207,7 +207,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the corpora")
     parser.add_argument("--megabytes", type=float, default=2.0, help="of text in the slice")
     parser.add_argument(
-        "--copies", type=int, default=48, help="how often ours reads the slice; dolma an eighth as often"
+        "--copies", type=int, default=128, help="how often ours reads the slice; dolma an eighth as often"
     )
     parser.add_argument("--rounds", type=int, default=2, help="how often each tool runs")
     parser.add_argument("--only", choices=("speed", "decisions"), help="one of the two tables")

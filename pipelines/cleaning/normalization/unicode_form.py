@@ -5,6 +5,7 @@ it, is a boundary; so text can only change in a run of other characters ("unstab
 """
 
 import functools
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -57,6 +58,12 @@ def _runs(text: str, form: Form) -> Iterator[tuple[int, int]]:
     return zip(starts[doubtful].tolist(), ends[doubtful].tolist(), strict=True)
 
 
+#: All that is assigned but the unified ideographs, which no version of Unicode may decompose, and private characters.
+DECOMPOSABLE = (
+    range(0x80, 0x3400), range(0xA000, 0xD800), range(0xF900, 0x20000), range(0x2F800, 0x30000), range(0xE0000, 0xE1000),
+)  # fmt: skip
+
+
 class Tables(NamedTuple):
     """What the Unicode database says of each code point: int8 and uint8 [0x110000]."""
 
@@ -66,16 +73,17 @@ class Tables(NamedTuple):
 
 @functools.cache
 def _tables(form: Form) -> Tables:
-    changes, classes = np.zeros(0x110000, np.int8), np.zeros(0x110000, np.uint8)
-    changes[HANGUL_VOWELS_AND_FINALS] = 1
-    for code in (*range(0x80, 0xD800), *range(0xE000, 0x30000), *range(0xE0000, 0xE1000)):
+    changes, classes = bytearray(0x110000), bytearray(0x110000)
+    changes[HANGUL_VOWELS_AND_FINALS] = b"\1" * len(range(0x110000)[HANGUL_VOWELS_AND_FINALS])
+    for code in itertools.chain.from_iterable(DECOMPOSABLE):
         character = chr(code)
         classes[code] = unicodedata.combining(character)
         changes[code] |= not unicodedata.is_normalized(form, character)
         decomposed = unicodedata.decomposition(character)
-        if decomposed and not decomposed.startswith("<"):
-            changes[[int(part, 16) for part in decomposed.split()[1:]]] = 1
-    return Tables(changes, classes)
+        if decomposed and decomposed[0] != "<":
+            for part in decomposed.split()[1:]:
+                changes[int(part, 16)] = 1
+    return Tables(np.frombuffer(changes, np.int8), np.frombuffer(classes, np.uint8))
 
 
 def _normalize(form: Form, text: str, kept: str) -> str:
