@@ -50,7 +50,7 @@ check: $(STAMP)
 verify: $(STAMP) ## rebuild everything in a second clone without caches and compare dvc.lock byte by byte
 	@$(BIN)/python tests/verify_clone.py
 
-bench: $(STAMP) ## speed, memory and quality of extraction and cleaning beside the peers, on ../shared/data (some 40 minutes)
+bench: $(STAMP) ## speed, memory and quality of extraction and cleaning beside the peers, on ../shared/data (about an hour)
 	@$(BIN)/python -m bench.wikipedia
 	@$(BIN)/python -m bench.speed
 	@$(BIN)/python -m bench.scaling
@@ -58,6 +58,10 @@ bench: $(STAMP) ## speed, memory and quality of extraction and cleaning beside t
 	@$(BIN)/python -m bench.html
 	@$(BIN)/python -m bench.cleaning
 	@$(BIN)/python -m bench.cleaning_parts
+	@$(BIN)/python -m bench.cleaning_memory
+	@$(BIN)/python -m bench.cleaning_samples
+	@$(BIN)/python -m bench.languages
+	@$(BIN)/python -m bench.personal_data
 
 clean: ## forget finished units, checkpoints and logs (artifacts and DVC's cache stay)
 	rm -rf .cache logs

@@ -12,8 +12,9 @@ What each rule says of one document: ``python -m pipelines.clean --explain enwik
 """
 
 import argparse
-import hashlib
+import shutil
 import sys
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +77,7 @@ def main(argv: Sequence[str]) -> None:
         with Display("clean", "documents", units, plan.heartbeat):
             run_pipeline(job, lambda root: root | beam.Create(list(enumerate(units))) | CleanDocuments(plan))
         job.publish_units(plan.finished_units(), "documents", cache=plan.finished)
+        shutil.rmtree(plan.pointers, ignore_errors=True)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -89,8 +91,7 @@ def _plan(job: Job, units: Sequence[Unit]) -> Plan:
     sha256 = model.sha256 if model else ""
     prepared = job.unit_cache(".prepared", [_preparing(job.params), sha256])
     finished = job.unit_cache("", [job.params, sha256])
-    run = hashlib.sha256("".join(unit.fingerprint(finished.recipe) for unit in units).encode()).hexdigest()[:32]
-    pointers = job.cache_root / "units" / "clean.runs" / run
+    pointers = job.cache_root / "units" / "clean.runs" / uuid.uuid4().hex
     return Plan(tuple(units), prepared, finished, str(pointers), job.params, path, job.heartbeat(), job.versions)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from corpora import read_rows, write_documents, write_params
@@ -278,3 +279,48 @@ def fuzzed(chosen: random.Random) -> str:
         parts += [chosen.choice(noise) for _ in range(chosen.randint(0, 3))]
         parts += ["\n" * chosen.randint(0, 2)]
     return " ".join(parts) if chosen.random() < 0.5 else "\n".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"max_duplicate_lines_percent": -30}, "clean.rules.max_duplicate_lines_percent"),
+        ({"max_top_run_percents": [20, 18, 160]}, "clean.rules.max_top_run_percents"),
+        ({"min_mean_word_chars": {"default": -1}}, "clean.rules.min_mean_word_chars"),
+        ({"repeated_lines": {"max_documents": -1, "min_words": 3}}, "clean.rules.repeated_lines.max_documents"),
+    ],
+    ids=["percent", "list", "mapping", "repeated_lines"],
+)
+def test_a_limit_out_of_range_is_refused(tmp_path: Path, changes: dict[str, Any], where: str) -> None:
+    write_documents(tmp_path / "in" / "a.parquet", [("a", article(1))])
+    with pytest.raises(CorpusmillError, match=where.replace(".", r"\.")):
+        run(tmp_path, section(**changes))
+
+
+def test_bytes_that_are_not_text_are_named_with_file_and_row(tmp_path: Path) -> None:
+    write_documents(tmp_path / "in" / "a.parquet", [("a", article(1)), ("b", article(2))])
+    table = pq.read_table(tmp_path / "in" / "a.parquet")
+    broken = pa.array([article(1).encode(), b"caf\xe9"], pa.binary()).cast(pa.string(), safe=False)
+    place = table.schema.get_field_index("text")
+    pq.write_table(table.set_column(place, table.schema.field("text"), broken), tmp_path / "in" / "a.parquet")
+    with pytest.raises(CorpusmillError, match=r"column text holds bytes that are not UTF-8") as raised:
+        run(tmp_path, section())
+    assert "a.parquet, row 1 of its batch" in str(raised.value)
+
+
+def test_a_file_of_several_sources_is_refused(tmp_path: Path) -> None:
+    write_documents(tmp_path / "a.parquet", [("a", article(1))], "one")
+    write_documents(tmp_path / "b.parquet", [("b", article(2))], "two")
+    (tmp_path / "in").mkdir()
+    both = pa.concat_tables([pq.read_table(tmp_path / "a.parquet"), pq.read_table(tmp_path / "b.parquet")])
+    pq.write_table(both, tmp_path / "in" / "both.parquet")
+    with pytest.raises(CorpusmillError, match="documents of several sources in one file"):
+        run(tmp_path, section())
+
+
+def test_another_stages_folder_is_no_model(tmp_path: Path) -> None:
+    write_documents(tmp_path / "in" / "a.parquet", [("a", article(1))])
+    output = run(tmp_path, section())
+    with pytest.raises(CorpusmillError, match="not a folder of the stage quality"):
+        clean.main(["--input", str(tmp_path / "in"), "--output", str(tmp_path / "other"), "--quality", str(output),
+                    "--params", str(tmp_path / "params.yaml"), "--cache", str(tmp_path / "cache")])  # fmt: skip

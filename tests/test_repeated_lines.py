@@ -36,12 +36,12 @@ def records(*rows: tuple[int, int, int]) -> np.ndarray:
 
 
 def test_a_document_that_holds_a_line_twice_counts_once() -> None:
-    counted = count_lines(u64(7, 7, 5, 7), u64(3, 3, 3, 1))
+    counted = count_lines(u64(7, 7, 5, 7), np.array([0, 0, 0, 1]), u64(3, 1))
     assert counted.tolist() == [(5, 3, 1), (7, 1, 2)]
 
 
 def test_no_lines_give_no_records() -> None:
-    assert count_lines(u64(), u64()).tolist() == []
+    assert count_lines(u64(), np.empty(0, np.int64), u64()).tolist() == []
     assert merge_lines([]).tolist() == []
 
 
@@ -67,9 +67,23 @@ def test_the_ranges_of_hashes_meet_without_a_gap_and_end_at_the_last_hash(number
     assert all(before[1] + 1 == after[0] for before, after in itertools.pairwise(ranges))
 
 
-def test_order_keys_follow_the_id_and_nothing_else() -> None:
-    assert order_keys(["a:1", "a:2"]).tolist()[::-1] == order_keys(["a:2", "a:1"]).tolist()
-    assert order_keys([]).tolist() == []
+def keys_of(doc_ids: list[str], dropped: list[bool], lines: list[list[int]]) -> list[int]:
+    rows = np.repeat(np.arange(len(lines)), [len(of_row) for of_row in lines])
+    hashes = u64(*(one for of_row in lines for one in of_row))
+    return order_keys(doc_ids, np.array(dropped, np.bool_), hashes, rows).tolist()
+
+
+def test_order_keys_follow_the_id_and_the_lines_wherever_the_document_lies() -> None:
+    one, two = keys_of(["a:1", "a:2"], [False, False], [[5, 6], [5]])
+    assert keys_of(["a:2", "a:1"], [False, False], [[5], [6, 5]]) == [two, one]
+    assert len({one, *keys_of(["a:1", "a:1"], [False, False], [[5, 7], []])}) == 3
+    assert keys_of([], [], []) == []
+
+
+def test_a_dropped_document_comes_behind_all_that_stay() -> None:
+    ids = [f"a:{number}" for number in range(50)]
+    keys = keys_of(ids, [number % 2 == 0 for number in range(50)], [[number] for number in range(50)])
+    assert min(keys[::2]) > max(keys[1::2])
 
 
 def test_lines_are_removed_by_number() -> None:
@@ -166,6 +180,42 @@ def test_a_text_that_was_copied_whole_stays_whole_once(tmp_path: Path) -> None:
     assert [row["text"] for row in read_rows(output)] == [text]
     ledger = yaml.safe_load((output / "ledger.json").read_text())
     assert ledger["reasons"] == {"dropped.gopher.too_few_words": 7}
+
+
+def test_a_document_that_a_rule_drops_keeps_no_line_from_one_that_stays(tmp_path: Path) -> None:
+    menus = [f"Home News Sport Weather and much more of {n}" for n in range(12)]
+    stay = [(f"stay{n}-{k}", f"{menus[n]}\n{article(20 * n + k)}") for n in range(12) for k in range(3)]
+    go = [(f"go{n}-{k}", menus[n]) for n in range(12) for k in range(3)]
+    write_documents(tmp_path / "in" / "a.parquet", stay + go)
+    texts = "\n".join(
+        row["text"] for row in read_rows(run(tmp_path, "out", tmp_path / "in", params=params_with(tmp_path, 5)))
+    )
+    assert [texts.count(f"{menu}\n") for menu in menus] == [1] * 12
+
+
+def test_documents_under_one_id_are_told_apart(tmp_path: Path) -> None:
+    write_documents(tmp_path / "in" / "a.parquet", [("same", f"{MENU}\n{article(n)}") for n in range(12)])
+    texts = [row["text"] for row in read_rows(run(tmp_path, "out", tmp_path / "in", params=params_with(tmp_path, 5)))]
+    assert (len(texts), sum(MENU in text for text in texts)) == (12, 1)
+
+
+@pytest.mark.parametrize("source", ["lines", "lines-x", "prepared"])
+def test_no_name_of_a_source_is_taken_for_the_file_of_lines(tmp_path: Path, source: str) -> None:
+    corpus(tmp_path / "in", range(12), source)
+    output = run(tmp_path, "out", tmp_path / "in", params=params_with(tmp_path, 5))
+    assert sum(MENU in row["text"] for row in read_rows(output)) == 1
+    assert yaml.safe_load((output / "ledger.json").read_text())["out"] == {"documents": 12}
+
+
+def test_what_goes_once_a_line_is_gone_stands_in_the_ledger(tmp_path: Path) -> None:
+    loops = [(str(n), f"{article(n)}\n{MENU}\n{article(n)}\n{MENU}\n{article(n)}") for n in range(6)]
+    write_documents(tmp_path / "in" / "a.parquet", loops)
+    params = params_with(tmp_path, 5, skip=["c4.unpunctuated_line", "gopher.duplicate_lines"])
+    output = run(tmp_path, "out", tmp_path / "in", params=params)
+    ledger = yaml.safe_load((output / "ledger.json").read_text())
+    assert ledger["apart"]["loops_cut.texts"] == 5  # the sixth keeps the menu between its copies
+    assert len({row["text"] for row in read_rows(output)}) == 5
+    assert ledger["reasons"] == {"dropped.gopher.duplicate_line_chars": 1}
 
 
 def test_a_text_is_judged_by_what_its_repeated_lines_leave(tmp_path: Path) -> None:

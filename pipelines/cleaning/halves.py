@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.cleaning.hashing import U64
 from pipelines.cleaning.language_rules import assigned_languages
 from pipelines.cleaning.languages import LanguageParams, identify
 from pipelines.cleaning.normalize import NormalizeParams, normalize_batch, tidy_lines
@@ -27,6 +28,7 @@ from pipelines.cleaning.readings import Batch, RuleParams
 from pipelines.cleaning.repeated_lines import Lines, among, line_hashes, order_keys, place_of, remove_lines
 from pipelines.cleaning.repetition import Repetition
 from pipelines.cleaning.rules import Verdict, judge, read_table
+from pipelines.cleaning.text_table import I64
 from pipelines.spine.schema import DOCUMENT, DROPPED
 from pipelines.spine.work import Outcome
 
@@ -87,9 +89,7 @@ def prepare(documents: pa.RecordBatch, params: CleanParams, quality_model: Quali
         "lines": _lists(judged.line_hashes),
     }
     rows = pa.RecordBatch.from_arrays([columns[name] for name in PREPARED.names], schema=PREPARED)
-    for verdict in judged.verdicts:
-        apart.update({f"lines_removed.{rule}": number for rule, number in verdict.lines_removed.items()})
-        apart.update({"loops_cut.texts": bool(verdict.chars_cut), "loops_cut.characters": verdict.chars_cut})
+    apart.update(_edits(judged.verdicts))
     return Prepared(rows, apart, _distributions("before", documents))
 
 
@@ -119,7 +119,7 @@ def finish(rows: pa.RecordBatch, repeated: Lines, params: CleanParams, quality_m
         params: of the stage.
         quality_model: as in `prepare`.
     """
-    rows, removed = _without_repeated(rows, repeated, params.rules, quality_model)
+    rows, removed, apart = _without_repeated(rows, repeated, params.rules, quality_model)
     stays = pc.equal(rows.column("rule"), "")
     out = rows.filter(stays).select(DOCUMENT.names).cast(DOCUMENT)
     gone = rows.filter(pc.invert(stays))
@@ -130,7 +130,7 @@ def finish(rows: pa.RecordBatch, repeated: Lines, params: CleanParams, quality_m
     tallies["repeated_lines"] = Counter()
     for (line, _), number in removed.items():
         tallies["repeated_lines"][line[:TALLIED_CHARS]] += number
-    apart = {f"lines_removed.{REPEATED_LINE}": removed.total()}
+    apart[f"lines_removed.{REPEATED_LINE}"] += removed.total()
     return Finished(Outcome(rows.num_rows, {"": out}, dropped=evidence, apart=apart, tallies=tallies), removed)
 
 
@@ -156,47 +156,69 @@ def _edited(verdicts: Sequence[Verdict]) -> dict[str, pa.Array]:
     }
 
 
+def _edits(verdicts: Sequence[Verdict]) -> Counter[str]:
+    """What rules took out of texts, for the ledger."""
+    edits: Counter[str] = Counter()
+    for verdict in verdicts:
+        edits.update({f"lines_removed.{rule}": number for rule, number in verdict.lines_removed.items()})
+        edits.update({"loops_cut.texts": bool(verdict.chars_cut), "loops_cut.characters": verdict.chars_cut})
+    return edits
+
+
+class RowLines(NamedTuple):
+    """The lines of PREPARED rows."""
+
+    hashes: U64  # [n_lines]
+    rows: I64  # [n_lines]: the row of each, ascending
+    keys: U64  # [n_rows]: by which the keeper of a line is chosen
+
+
+def row_lines(rows: pa.RecordBatch) -> RowLines:
+    """The lines of some PREPARED rows, and the order of these."""
+    lists = rows.column("lines")
+    hashes = lists.flatten().to_numpy(zero_copy_only=False)
+    row_of = np.repeat(np.arange(len(rows)), pc.list_value_length(lists).to_numpy(zero_copy_only=False))
+    dropped = pc.not_equal(rows.column("rule"), "").to_numpy(zero_copy_only=False)
+    return RowLines(hashes, row_of, order_keys(rows.column("doc_id").to_pylist(), dropped, hashes, row_of))
+
+
 def _without_repeated(
     rows: pa.RecordBatch, repeated: Lines, params: RuleParams, quality_model: QualityModel | None
-) -> tuple[pa.RecordBatch, Counter[tuple[str, int]]]:
-    """The rows without the lines that another document keeps, and those lines."""
+) -> tuple[pa.RecordBatch, Counter[tuple[str, int]], Counter[str]]:
+    """The rows without the lines that another document keeps, those lines, and what else was edited away then."""
     removed: Counter[tuple[str, int]] = Counter()
-    affected = _rows_that_lose(rows, repeated)
+    lines = row_lines(rows)
+    affected = _rows_that_lose(rows, lines, repeated)
     if not len(affected):
-        return rows, removed
+        return rows, removed, Counter()
     some = rows.take(pa.array(affected))
     texts, languages, sources = (some.column(name).to_pylist() for name in ("text", "language", "source"))
-    batch = Batch(texts, languages, sources, {})
-    table = read_table(batch)
+    table = read_table(Batch(texts, languages, sources, {}))
     hashes, counted = line_hashes(table, Repetition(table), params.repeated_lines.min_words)
-    keys = order_keys(some.column("doc_id").to_pylist())
     places = place_of(hashes, repeated)
-    goes = counted & among(hashes, repeated) & (repeated["keeper"][places] != keys[table.lines.texts])
+    kept_here = repeated["keeper"][places] == lines.keys[affected][table.lines.texts]
+    goes = counted & among(hashes, repeated) & ~kept_here
     edited = []
     for place, text in enumerate(texts):
-        lines = slice(table.text_lines[place], table.text_lines[place + 1])
-        left, gone = remove_lines(text, table.lines.numbers[lines][goes[lines]].tolist())
-        documents = repeated["documents"][places[lines][goes[lines]]].tolist()
+        of_text = slice(table.text_lines[place], table.text_lines[place + 1])
+        left, gone = remove_lines(text, table.lines.numbers[of_text][goes[of_text]].tolist())
+        documents = repeated["documents"][places[of_text][goes[of_text]]].tolist()
         removed.update(zip(gone, documents, strict=True))
         edited.append(tidy_lines(left))
     verdicts = judge(Batch(edited, languages, sources, {}), params, quality_model).verdicts
-    return _replaced(rows, affected, _edited(verdicts)), removed
+    return _replaced(rows, affected, _edited(verdicts)), removed, _edits(verdicts)
 
 
-def _rows_that_lose(rows: pa.RecordBatch, repeated: Lines) -> np.ndarray:
+def _rows_that_lose(rows: pa.RecordBatch, lines: RowLines, repeated: Lines) -> I64:
     """The rows that hold a repeated line which another document keeps, ascending.
 
     A document that is dropped for personal data stays dropped, whatever lines it loses.
     """
-    lists = rows.column("lines")
-    hashes = lists.flatten().to_numpy(zero_copy_only=False)
-    if not len(repeated) or not len(hashes):
+    if not len(repeated) or not len(lines.hashes):
         return np.empty(0, np.int64)
-    row_of = np.repeat(np.arange(len(rows)), pc.list_value_length(lists).to_numpy(zero_copy_only=False))
-    keys = order_keys(rows.column("doc_id").to_pylist())[row_of]
-    judged = ~pc.starts_with(rows.column("rule"), PREFIX).to_numpy(zero_copy_only=False)[row_of]
-    goes = among(hashes, repeated) & (repeated["keeper"][place_of(hashes, repeated)] != keys) & judged
-    return np.unique(row_of[goes])
+    judged = ~pc.starts_with(rows.column("rule"), PREFIX).to_numpy(zero_copy_only=False)[lines.rows]
+    kept_here = repeated["keeper"][place_of(lines.hashes, repeated)] == lines.keys[lines.rows]
+    return np.unique(lines.rows[among(lines.hashes, repeated) & ~kept_here & judged])
 
 
 def _replaced(rows: pa.RecordBatch, places: np.ndarray, columns: Mapping[str, pa.Array]) -> pa.RecordBatch:

@@ -61,7 +61,7 @@ class Batch:
 
     Attributes:
         texts: normalised (`pipelines.cleaning.normalize`).
-        languages: the code of each as its source declares it, ``en`` or ``en-us``, "" where it does not.
+        languages: the code of each, ``en`` or ``en-us``: as its source declares it, or else identified; "" if neither.
         sources: the source's name.
         personal: kind of personal data for which a text is dropped -> how much each holds, int64 ``[n_texts]``.
     """

@@ -6,7 +6,8 @@
     unit + its share   ->  texts without these lines
 
 Text never leaves its unit, hashes do. Of the documents that share a line one keeps it, the *keeper*: the first in an
-order that their ids give, so that a text that was copied whole stays whole once, and `dedup` finds nothing left to do.
+order that their ids and lines give, those that stay before those that a rule drops. So a text that was copied whole
+stays whole once, and `dedup` finds nothing left to do.
 The source is C4's rule of "all but one" (Raffel et al. 2020, arXiv 1910.10683, section 2.2), for lines.
 
 Two lines are the same when their words are. Their 64-bit hashes are trusted: in a corpus of a thousand million lines, a
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.cleaning.hashing import U64
+from pipelines.cleaning.hashing import U64, mix64
 from pipelines.cleaning.repetition import Repetition
 from pipelines.cleaning.text_table import I64, Bools, TextTable
 
@@ -36,16 +37,28 @@ LINES_PER_PARTITION = 1 << 22
 
 @dataclass(frozen=True)
 class RepeatedLineParams:
-    """``params.yaml: clean.repeated_lines``."""
+    """``params.yaml: clean.rules.repeated_lines``."""
 
     max_documents: int  # of one source that may hold a line; 0: no line is too frequent
     min_words: int  # shorter lines (headings, names) may recur; words as a dictionary counts them
 
 
-def order_keys(doc_ids: Sequence[str]) -> U64:
-    """A number for each id, the same wherever the document lies; uint64 ``[n_documents]``."""
+def order_keys(doc_ids: Sequence[str], dropped: Bools, hashes: U64, rows: I64) -> U64:
+    """A number for each document, the same wherever it lies, by which the first of some is chosen; ``[n_documents]``.
+
+    A document that a rule drops comes behind all that stay: what it kept would be lost. Its lines are part of the
+    number, so that two documents under one id are told apart.
+
+    Args:
+        doc_ids: of the documents.
+        dropped: which of them a rule drops, bool ``[n_documents]``.
+        hashes: of all their lines, ``[n_lines]``.
+        rows: each line's document, ascending, ``[n_lines]``.
+    """
     digests = b"".join(hashlib.blake2b(doc_id.encode(), digest_size=8).digest() for doc_id in doc_ids)
-    return np.frombuffer(digests, "<u8").astype(np.uint64)
+    keys = np.frombuffer(digests, "<u8").astype(np.uint64)
+    np.add.at(keys, rows, mix64(hashes))
+    return (mix64(keys) >> np.uint64(1)) | (dropped.astype(np.uint64) << np.uint64(63))
 
 
 def line_hashes(table: TextTable, repetition: Repetition, min_words: int) -> tuple[U64, Bools]:
@@ -54,22 +67,21 @@ def line_hashes(table: TextTable, repetition: Repetition, min_words: int) -> tup
     return repetition.spans.between(table.line_words[:-1], table.line_words[1:]), long_enough
 
 
-def count_lines(hashes: U64, keys: U64) -> Lines:
+def count_lines(hashes: U64, rows: I64, keys: U64) -> Lines:
     """One record for each hash, ascending; a document that holds a line twice counts once.
 
     Args:
-        hashes: of lines, uint64 ``[n]``.
-        keys: the order key of each line's document, ``[n]``.
+        hashes: of lines, uint64 ``[n_lines]``.
+        rows: each line's document, ``[n_lines]``.
+        keys: the order key of each document.
     """
-    order = np.lexsort((keys, hashes))
-    hashes, keys = hashes[order], keys[order]
+    order = np.lexsort((rows, hashes))
+    hashes, rows = hashes[order], rows[order]
     new_line = np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)]
-    new_document = new_line | np.append(True, keys[1:] != keys[:-1])[: len(hashes)]
-    firsts = np.flatnonzero(new_line)
-    lines = np.empty(len(firsts), LINE)
-    lines["hash"], lines["keeper"] = hashes[firsts], keys[firsts]
-    lines["documents"] = np.add.reduceat(new_document.astype(np.uint64), firsts) if len(firsts) else 0
-    return lines
+    new_document = np.flatnonzero(new_line | np.append(True, rows[1:] != rows[:-1])[: len(hashes)])
+    lines = np.empty(len(new_document), LINE)
+    lines["hash"], lines["keeper"], lines["documents"] = hashes[new_document], keys[rows[new_document]], 1
+    return merge_lines([lines])
 
 
 def merge_lines(parts: Iterable[Lines]) -> Lines:

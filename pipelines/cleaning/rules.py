@@ -35,6 +35,9 @@ from pipelines.spine.errors import CorpusmillError
 BLOCK_CHARS = 3 << 17
 
 
+#: No limit is larger: products with counts stay within 64 bits.
+MOST = 1_000_000_000
+
 #: The order decides which rule a dropped text is counted under.
 RULES: dict[str, DocumentRule] = {
     **PERSONAL_RULES,
@@ -126,6 +129,12 @@ def check_params(params: RuleParams) -> None:
         if name not in LINE_RULES and name not in RULES:
             known = ", ".join([*LINE_RULES, *RULES])
             raise CorpusmillError(f"{name} is not a rule; known: {known}", where="params.yaml: clean.rules.skip")
+    for name, value in _numbers(params):
+        most = 100 if "percent" in name else MOST
+        if not 0 <= value <= most:
+            raise CorpusmillError(
+                "out of range", where=f"params.yaml: clean.rules.{name}", expected=f"0 to {most:,}", got=value
+            )
     for key in ("min_mean_word_chars", "max_mean_word_chars"):
         if "default" not in getattr(params, key):
             raise CorpusmillError(
@@ -184,6 +193,16 @@ def _edit(batch: Batch, params: RuleParams) -> _Edited:
         removed=[dict(Counter(one) + Counter(two)) for one, two in zip(removed, again.removed, strict=True)],
         chars_cut=[int(loops.chars[place]) + chars for place, chars in enumerate(again.chars_cut)],
     )
+
+
+def _numbers(params: RuleParams) -> Iterator[tuple[str, int]]:
+    """The name and value of every number that stands among the limits, those of lists and mappings too."""
+    for field in dataclasses.fields(params):
+        value = getattr(params, field.name)
+        values = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else [value]
+        yield from ((field.name, one) for one in values if isinstance(one, int))
+    for name in ("max_documents", "min_words"):
+        yield f"repeated_lines.{name}", getattr(params.repeated_lines, name)
 
 
 def _judge(batch: Batch, params: RuleParams, quality_model: QualityModel | None) -> Judged:

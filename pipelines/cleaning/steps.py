@@ -18,18 +18,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.cleaning.halves import PREPARED, CleanParams, Finished, finish, prepare
+from pipelines.cleaning.halves import PREPARED, CleanParams, Finished, finish, prepare, row_lines
 from pipelines.cleaning.quality_model import QualityModel
 from pipelines.cleaning.repeated_lines import (
     LINE,
-    LINE_COLUMNS,
     LINES_PER_PARTITION,
     NO_LINES,
     Lines,
+    among,
     count_lines,
     hash_range,
     merge_lines,
-    order_keys,
     too_frequent,
 )
 from pipelines.process import check_worker
@@ -38,13 +37,25 @@ from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import Shard, read_manifest
 from pipelines.spine.progress import Heartbeat
 from pipelines.spine.schema import REPEATED_LINE, as_documents
-from pipelines.spine.shards import read_batches
+from pipelines.spine.shards import GROUP_BYTES_KEY, read_batches
 from pipelines.spine.units import RECEIPT, Receipt, Unit, UnitCache, UnitInput
 from pipelines.spine.work import Outcome, run_unit
 
-#: What `PrepareUnit` writes beside the documents: LINE records, ascending by hash.
-LINE_FILE = pa.schema([pa.field(name, pa.uint64(), False) for name in LINE_COLUMNS])
+#: What `PrepareUnit` writes beside the documents: LINE records, ascending by hash, so many in a row of the file. A range
+#: of hashes is found by the first and the last of each row.
+LINE_FILE = pa.schema(
+    [
+        pa.field("first", pa.uint64(), False),
+        pa.field("last", pa.uint64(), False),
+        pa.field("records", pa.binary(), False),
+    ],
+    metadata={GROUP_BYTES_KEY: b"1"},  # each row can be read without its neighbours
+)
+LINES_A_ROW = 1 << 14
+MODEL_FILE = "model.arrow"
 LINES_OUTPUT = "lines"
+#: Rows of a batch that are cleaned together: a foreign file may hold a million in one row group.
+MAX_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,10 @@ class Plan:
             raise CorpusmillError("the unit was not prepared", where=unit.name, hint="run again")
         return receipt
 
+    def lines_file(self, unit: Unit) -> Path:
+        """Where the first half left the unit's lines; no file where it has none."""
+        return self.prepared.folder(unit) / f"{LINES_OUTPUT}-{unit.name}.parquet"
+
     def finishing(self, unit: Unit, repeated: str) -> Unit:
         """The unit as the second half takes it: its prepared file, and a digest of the lines that it loses."""
         receipt, folder = self.prepared_receipt(unit), self.prepared.folder(unit)
@@ -74,7 +89,7 @@ class Plan:
         rows = tuple(
             UnitInput(str(folder / shard.name), shard.sha256, shard.bytes)
             for shard in receipt.shards
-            if not shard.name.startswith(f"{LINES_OUTPUT}-")
+            if shard.name != self.lines_file(unit).name
         )
         return Unit(unit.name, unit.source, (ledger, *rows), (("repeated_lines", repeated),))
 
@@ -103,8 +118,8 @@ class CleanUnit:
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """One step a row group."""
         path, model = unit.inputs[0].path, load_model(self.quality_model)
-        for batch in read_batches(path):
-            prepared = prepare(as_documents(batch, path), self.params, model)
+        for batch in _read_documents(path):
+            prepared = prepare(batch, self.params, model)
             outcome = finish(prepared.rows, NO_LINES, self.params, model).outcome
             apart = {**prepared.apart, **outcome.apart}
             yield replace(outcome, apart=apart, tallies={**prepared.tallies, **outcome.tallies})
@@ -124,14 +139,16 @@ class PrepareUnit:
         """One step a row group, and one for the lines."""
         path, model = unit.inputs[0].path, load_model(self.quality_model)
         parts = []
-        for batch in read_batches(path):
-            prepared = prepare(as_documents(batch, path), self.params, model)
-            parts.append(_lines_of(prepared.rows))
+        for batch in _read_documents(path):
+            prepared = prepare(batch, self.params, model)
+            parts.append(count_lines(*row_lines(prepared.rows)))
             given = {"prepared": prepared.rows.num_rows}
             yield Outcome(
                 prepared.rows.num_rows, {"": prepared.rows}, given, apart=prepared.apart, tallies=prepared.tallies
             )
-        yield Outcome(outputs={LINES_OUTPUT: _as_batch(merge_lines(parts))}, given={})
+        lines = merge_lines(parts)
+        for begin in range(0, len(lines), LINES_A_ROW):
+            yield Outcome(outputs={LINES_OUTPUT: _as_row(lines[begin : begin + LINES_A_ROW])}, given={})
 
 
 @dataclass(frozen=True)
@@ -152,11 +169,17 @@ class FinishUnit:
         counted = Receipt.from_json(Path(ledger.path).read_text(encoding="utf-8")).ledger
         yield Outcome(apart=counted.beside, tallies=counted.tallies)
         removed: Counter[tuple[str, int]] = Counter()
+        num_rows = 0
         for part in rows:
             for batch in read_batches(part.path):
                 finished: Finished = finish(batch.cast(PREPARED), self.repeated, self.params, model)
                 removed.update(finished.removed)
+                num_rows += batch.num_rows
                 yield finished.outcome
+        if num_rows != counted.taken:
+            raise CorpusmillError(
+                "the prepared rows are not those taken", where=unit.name, expected=counted.taken, got=num_rows
+            )
         yield Outcome(evidence={"repeated_lines": _removed_rows(unit.source, removed)})
 
 
@@ -187,9 +210,10 @@ class SpreadLines(beam.DoFn):
         indexes = sorted(element[1])
         num_documents = num_lines = 0
         for index in indexes:
-            receipt = self._plan.prepared_receipt(self._plan.units[index])
+            unit = self._plan.units[index]
+            receipt = self._plan.prepared_receipt(unit)
             num_documents += receipt.ledger.taken
-            num_lines += sum(shard.rows for shard in receipt.shards if shard.name.startswith(f"{LINES_OUTPUT}-"))
+            num_lines += sum(LINES_A_ROW * s.rows for s in receipt.shards if s.name == self._plan.lines_file(unit).name)
         if num_documents > self._plan.params.rules.repeated_lines.max_documents:
             num_partitions = -(-num_lines // LINES_PER_PARTITION)
             for partition in range(num_partitions):
@@ -208,24 +232,20 @@ class CountLines(beam.DoFn):
         parts = [self._lines(index, first, last) for index in indexes]
         repeated = too_frequent(merge_lines(parts), self._plan.params.rules.repeated_lines.max_documents)
         for index, lines in zip(indexes, parts, strict=True):
-            known = repeated[np.isin(repeated["hash"], lines["hash"])]
+            known = repeated[among(repeated["hash"], lines)]
             if len(known):
                 yield index, known.tobytes()
 
     def _lines(self, index: int, first: int, last: int) -> Lines:
         """The LINE records of a unit within a range of hashes."""
-        unit = self._plan.units[index]
-        parts = [NO_LINES]
-        for shard in self._plan.prepared_receipt(unit).shards:
-            if shard.name.startswith(f"{LINES_OUTPUT}-"):
-                path = self._plan.prepared.folder(unit) / shard.name
-                within = [("hash", ">=", pa.scalar(first, pa.uint64())), ("hash", "<=", pa.scalar(last, pa.uint64()))]
-                table = pq.read_table(path, filters=within, use_threads=False)
-                lines = np.empty(table.num_rows, LINE)
-                for name in LINE_COLUMNS:
-                    lines[name] = table[name].to_numpy()
-                parts.append(lines)
-        return np.concatenate(parts)
+        path = self._plan.lines_file(self._plan.units[index])
+        if not path.exists():
+            return NO_LINES
+        within = [("first", "<=", pa.scalar(last, pa.uint64())), ("last", ">=", pa.scalar(first, pa.uint64()))]
+        rows = pq.read_table(path, columns=["records"], filters=within, use_threads=False)
+        lines = np.frombuffer(b"".join(rows["records"].to_pylist()), LINE)
+        begin = np.searchsorted(lines["hash"], np.uint64(first), side="left")
+        return lines[begin : np.searchsorted(lines["hash"], np.uint64(last), side="right")]
 
 
 class Finish(beam.DoFn):
@@ -249,9 +269,14 @@ def published_model(folder: str) -> Shard | None:
     """The model that the stage `quality` left in its folder, None where it is off or no folder is given.
 
     Raises:
-        CorpusmillError: the stage has not finished.
+        CorpusmillError: the stage has not finished, or the folder is another one's.
     """
     shards = read_manifest(folder).check().shards if folder else ()
+    if any(shard.name != MODEL_FILE for shard in shards):
+        raise CorpusmillError(
+            "not a folder of the stage quality", where=folder, expected=MODEL_FILE, got=shards[0].name,
+            hint="give the folder that `python -m pipelines.quality` wrote, or leave --quality out",
+        )  # fmt: skip
     return shards[0] if shards else None
 
 
@@ -260,17 +285,18 @@ def load_model(path: str) -> QualityModel | None:
     return QualityModel.load(path) if path else None
 
 
-def _lines_of(rows: pa.RecordBatch) -> Lines:
-    """The distinct lines of prepared documents."""
-    lists = rows.column("lines")
-    keys = order_keys(rows.column("doc_id").to_pylist())
-    lengths = np.diff(lists.offsets.to_numpy())
-    return count_lines(lists.flatten().to_numpy(zero_copy_only=False), np.repeat(keys, lengths))
+def _read_documents(path: str) -> Iterator[pa.RecordBatch]:
+    """The documents of a file, at most `MAX_ROWS` together."""
+    for batch in read_batches(path):
+        for begin in range(0, batch.num_rows, MAX_ROWS):
+            yield as_documents(batch.slice(begin, MAX_ROWS), path)
 
 
-def _as_batch(lines: Lines) -> pa.RecordBatch:
-    columns = [pa.array(np.ascontiguousarray(lines[name]), pa.uint64()) for name in LINE_COLUMNS]
-    return pa.RecordBatch.from_arrays(columns, schema=LINE_FILE)
+def _as_row(lines: Lines) -> pa.RecordBatch:
+    """One row of LINE_FILE."""
+    columns = [[int(lines["hash"][0])], [int(lines["hash"][-1])], [lines.tobytes()]]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, LINE_FILE, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=LINE_FILE)
 
 
 def _removed_rows(source: str, removed: Counter[tuple[str, int]]) -> pa.RecordBatch:

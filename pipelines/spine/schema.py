@@ -69,5 +69,27 @@ def as_documents(batch: pa.RecordBatch, where: str) -> pa.RecordBatch:
             raise CorpusmillError(f"column {field.name} holds {column.null_count} nulls", where=where)
         if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
             raise CorpusmillError(f"column {field.name} is not text", where=where, got=column.type)
-        arrays.append(column.cast(pa.string()))
+        arrays.append(_valid(column, field.name, where).cast(pa.string()))
     return pa.RecordBatch.from_arrays(arrays, schema=DOCUMENT)
+
+
+def _valid(column: pa.Array, name: str, where: str) -> pa.Array:
+    """The column, once all its bytes are UTF-8: other writers' Parquet may say text and hold anything."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        raw = column.cast(pa.large_binary() if pa.types.is_large_string(column.type) else pa.binary()).to_pylist()
+        row = next(number for number, value in enumerate(raw) if not _is_utf8(value))
+        raise CorpusmillError(
+            f"column {name} holds bytes that are not UTF-8", where=f"{where}, row {row} of its batch",
+            got=repr(raw[row][:40]), hint="write the file anew with text in that column",
+        ) from None  # fmt: skip
+    return column
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -21,6 +21,8 @@ from pipelines.spine.manifest import Shard
 ROWS_PER_GROUP = 1024
 #: A row group also ends once its text passes this, so that 1,024 books do not have to fit in memory.
 GROUP_BYTES = 32 << 20
+#: A schema whose files are read by ranges asks for smaller groups in its metadata.
+GROUP_BYTES_KEY = b"row_group_bytes"
 #: Token shards: rows a record batch, part of the format that other trainers read.
 ROWS_PER_BATCH = 1024
 
@@ -44,6 +46,7 @@ class _Shard:
     def __init__(self, path: str | Path, schema: pa.Schema) -> None:
         self.path = Path(path)
         self.schema = schema
+        self.group_bytes = int((schema.metadata or {}).get(GROUP_BYTES_KEY, self.group_bytes))
         self.rows = 0
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0

@@ -201,6 +201,19 @@ def _plan_place(place: Path) -> list[Unit]:
     return [_plan_foreign(path) for path in files]
 
 
+def _only_source(file: pq.ParquetFile, path: Path) -> str:
+    """The source of all documents of a file: a unit is counted under one."""
+    sources: set[str] = set()
+    for batch in file.iter_batches(columns=["source"]):
+        sources.update(map(str, batch.column(0).unique().to_pylist()))
+        if len(sources) > 1:
+            raise CorpusmillError(
+                "documents of several sources in one file", where=str(path), got=", ".join(sorted(sources)[:5]),
+                hint="write a file for each source: counts and limits are by source",
+            )  # fmt: skip
+    return sources.pop()
+
+
 def _plan_foreign(path: Path) -> Unit:
     """A Parquet file of documents that no stage of ours wrote."""
     sha256 = storage.sha256_file(path)
@@ -209,7 +222,7 @@ def _plan_foreign(path: Path) -> Unit:
         with pq.ParquetFile(path) as file:
             if file.metadata.num_rows and "source" in file.schema_arrow.names:
                 # It becomes part of file names.
-                source = re.sub(r"[^\w.-]+", "_", str(next(file.iter_batches(1, columns=["source"])).column(0)[0]))
+                source = re.sub(r"[^\w.-]+", "_", _only_source(file, path))
     except (OSError, ValueError) as error:
         raise CorpusmillError(f"not a Parquet file: {error}", where=str(path), hint="check --input") from None
     if source.partition("-")[0] in ("train", "val", "test"):
