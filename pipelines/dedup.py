@@ -2,7 +2,9 @@
 
     data/clean/<unit>.parquet  ->  FindRepeats    one document of each id and of each normalised text
                                    FindPairs      those that share a band or a fingerprint, in rounds
-                                   Decide         true Jaccard, containment; who stays
+                                   VerifyPairs    true Jaccard, containment; who stays
+                                                  (both again for what was too much at once)
+                                   DecideUnits
                                ->  data/dedup/<unit>.parquet   (doc_id, kept_id, similarity, measure)
                                    data/dedup/index/           what a later run needs of those that stay
                                    data/dedup/search.json      what was proposed, verified and capped
@@ -19,30 +21,22 @@ Against an older corpus: ``--older OLD/dedup OLD/clean``, as often as there are 
 
 import argparse
 import hashlib
-import json
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import apache_beam as beam
 
-from pipelines.duplicates.decide_steps import (
-    CANDIDATES,
-    VERIFIED_PAIRS,
-    GatherCandidates,
-    Resolve,
-    Verify,
-    WriteDrops,
-    WriteSets,
-    count_measures,
-)
+from pipelines.duplicates.decide_steps import GatherCandidates, Resolve, Verify, WriteDrops, WriteSets
 from pipelines.duplicates.losses import DEFAULT, judge_losses
 from pipelines.duplicates.older import plan_older
-from pipelines.duplicates.plan import DedupParams, Plan, Round, SearchFiles, plan_rounds
+from pipelines.duplicates.passes import describe_search, first_rounds, next_pass
+from pipelines.duplicates.plan import DedupParams, Plan, Round, SearchFiles
 from pipelines.duplicates.preference import ORDERS, Preference, priorities_of
-from pipelines.duplicates.references import EXACT, PAIR, REPEATED_ID, VERIFIED
-from pipelines.duplicates.search_steps import COUNTED, Propose, RoundKeys, WriteCounts, WritePairs, add_counts
+from pipelines.duplicates.references import EXACT, REPEATED_ID
+from pipelines.duplicates.search_steps import COUNTED, Propose, RoundKeys, WriteCounts, WritePairs
 from pipelines.duplicates.shingles import NORMALIZATIONS
 from pipelines.duplicates.steps import REPEATS, FindRepeated, Keys, Sign, WriteRepeats
 from pipelines.process import run_pipeline
@@ -93,16 +87,16 @@ class FindPairs(beam.PTransform):
     Shuffles 16 bytes for each key of the round, and 24 bytes a proposed pair and partition that proposes it.
     """
 
-    def __init__(self, plan: Plan, of: Round) -> None:
+    def __init__(self, plan: Plan, of: Round, before: Sequence[Round]) -> None:
         super().__init__()
-        self._plan, self._of = plan, of
+        self._plan, self._of, self._before = plan, of, before
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
         plan, of = self._plan, self._of
         proposed = (
             units
             | "Spread" >> beam.Reshuffle()
-            | "Keys" >> beam.ParDo(RoundKeys(plan, of))
+            | "Keys" >> beam.ParDo(RoundKeys(plan, of, self._before))
             | "ByKey" >> beam.GroupByKey()
             | "Propose" >> beam.ParDo(Propose(plan)).with_outputs(COUNTED, main="pairs")
         )
@@ -110,8 +104,8 @@ class FindPairs(beam.PTransform):
         return proposed["pairs"] | "ByUnit" >> beam.GroupByKey() | "Write" >> beam.ParDo(WritePairs(plan, of))
 
 
-class Decide(beam.PTransform):
-    """(number, unit) -> the number, once the unit's drop list lies in the cache.
+class VerifyPairs(beam.PTransform):
+    """(number, unit) -> the pass's number, once the near copies that are known by now lie in files by unit.
 
     Shuffles 8 bytes a candidate document. Memory: the shingle sets of a block of pairs (32 MB) a worker; one process
     resolves the verified pairs (26 bytes each, at most ``max_verified_pairs``).
@@ -119,7 +113,7 @@ class Decide(beam.PTransform):
 
     def __init__(self, plan: Plan, rounds: Sequence[Round]) -> None:
         super().__init__()
-        self._plan, self._rounds = plan, rounds
+        self._plan, self._rounds, self._pass = plan, rounds, rounds[0].number_of_pass
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
         plan = self._plan
@@ -128,16 +122,26 @@ class Decide(beam.PTransform):
             units
             | "Candidates" >> beam.ParDo(GatherCandidates(plan, self._rounds))
             | "ByUnit" >> beam.GroupByKey()
-            | "Sets" >> beam.ParDo(WriteSets(plan))
+            | "Sets" >> beam.ParDo(WriteSets(plan, self._pass))
         )
-        resolved = (
+        return (
             units
-            | "Verify" >> beam.ParDo(Verify(plan), beam.pvalue.AsIter(sets))
+            | "Verify" >> beam.ParDo(Verify(plan, self._pass), beam.pvalue.AsIter(sets))
             | "One" >> beam.Map(lambda index: (None, index))
             | "Together" >> beam.GroupByKey()
-            | "Resolve" >> beam.ParDo(Resolve(plan))
+            | "Resolve" >> beam.ParDo(Resolve(plan, self._pass))
         )
-        return units | "Write" >> beam.ParDo(WriteDrops(plan), beam.pvalue.AsIter(resolved))
+
+
+class DecideUnits(beam.PTransform):
+    """(number, unit) -> the number, once the unit's drop list lies in the cache. Shuffles nothing but the numbers."""
+
+    def __init__(self, plan: Plan, last_pass: int) -> None:
+        super().__init__()
+        self._plan, self._last_pass = plan, last_pass
+
+    def expand(self, units: beam.PCollection) -> beam.PCollection:
+        return units | "Spread" >> beam.Reshuffle() | "Write" >> beam.ParDo(WriteDrops(self._plan, self._last_pass))
 
 
 def main(argv: Sequence[str]) -> None:
@@ -156,8 +160,7 @@ def main(argv: Sequence[str]) -> None:
 def _search(job: Job, plan: Plan) -> str:
     """The text of ``search.json``; runs the steps that no earlier run has finished."""
     found = Path(plan.decided.root) / f"search-{Path(plan.files.folder).name}.json"
-    new = plan.units[plan.num_older :]
-    if found.exists() and all(plan.decided.is_sound(unit) for unit in new if plan.signed.receipt(unit) is not None):
+    if found.exists() and all(_is_decided(plan, unit) for unit in plan.units[plan.num_older :]):
         return found.read_text(encoding="utf-8")
     numbered = list(enumerate(plan.units))
 
@@ -168,35 +171,21 @@ def _search(job: Job, plan: Plan) -> str:
 
     with Display("dedup", "documents", plan.units, plan.heartbeat):
         run(REPEATS, FindRepeats(plan))
-        rounds = _rounds(plan)
-        for of in rounds:
-            run(of.name, FindPairs(plan, of))
-        run_pipeline(job, lambda root: root | beam.Create(numbered) | Decide(plan, rounds))
-    storage.write_text(found, dump(_counts(plan, rounds)))
+        passes = [rounds] if (rounds := first_rounds(plan)) else []
+        for rounds in passes:
+            before = passes[-2] if len(passes) > 1 else ()
+            for of in rounds:
+                run(of.name, FindPairs(plan, of, before))
+            run(f"pass{len(passes)}", VerifyPairs(plan, rounds))
+            passes += next_pass(plan, rounds)
+        run("decided", DecideUnits(plan, len(passes) - 1))
+    storage.write_text(found, dump(describe_search(plan, passes)))
     return found.read_text(encoding="utf-8")
 
 
-def _rounds(plan: Plan) -> list[Round]:
-    receipts = [receipt for unit in plan.units if (receipt := plan.signed.receipt(unit)) is not None]
-    num_documents = sum(receipt.ledger.taken for receipt in receipts)
-    num_fingerprints = sum(receipt.ledger.beside["fingerprints"] for receipt in receipts)
-    return plan_rounds(plan.params, num_documents, num_fingerprints) if num_documents else []
-
-
-def _counts(plan: Plan, rounds: Sequence[Round]) -> dict[str, object]:
-    """What the search did, for people; read before its files go."""
-    numbers = range(len(plan.units))
-    verified = count_measures(plan.files.read(VERIFIED_PAIRS, index, VERIFIED) for index in numbers)
-    buckets = [json.loads(text) for of in rounds if (text := plan.files.finished(f"counts-{of.name}"))]
-    params = plan.params
-    return {
-        "candidate_pairs": sum(len(plan.files.read(CANDIDATES, index, PAIR)) for index in numbers),
-        "verified_pairs": verified["jaccard"],
-        "contained_pairs": verified["contained"],
-        **add_counts(buckets),
-        **{name: getattr(params, name) for name in ("num_bands", "rows_per_band", "shingle_size", "max_bucket")},
-        **{name: getattr(params, name) for name in ("threshold", "containment_threshold")},
-    }
+def _is_decided(plan: Plan, unit: Unit) -> bool:
+    signed = plan.signed.receipt(unit)
+    return signed is not None and (not signed.shards or plan.decided.is_sound(unit))
 
 
 def _publish(job: Job, plan: Plan, counts: str) -> None:
@@ -215,12 +204,18 @@ def _plan(job: Job, older: Sequence[Unit], new: Sequence[Unit]) -> Plan:
     params, units = job.params, (*older, *new)
     signed = job.unit_cache(".signed", params.signing)  # a limit or a threshold signs nothing anew
     # Decisions depend on all units together: what is keyed by a unit alone is keyed by the whole plan here.
-    whole = hashlib.sha256("".join(unit.fingerprint(job.recipe) for unit in units).encode()).hexdigest()[:32]
-    decided = UnitCache(str(job.cache_root / "units" / "dedup.decided"), f"{job.recipe}-{whole}")
+    recipe = job.unit_cache("", _deciding(params)).recipe
+    whole = hashlib.sha256("".join(unit.fingerprint(recipe) for unit in units).encode()).hexdigest()[:32]
+    decided = UnitCache(str(job.cache_root / "units" / "dedup.decided"), f"{recipe}-{whole}")
     files = SearchFiles(str(job.cache_root / "units" / "dedup.search" / whole))
     priorities = priorities_of([unit.source for unit in units], params.source_priority)
     preference = Preference(params.survivor, priorities, len(older))
     return Plan(units, len(older), signed, decided, files, params, preference, job.heartbeat(), job.versions)
+
+
+def _deciding(params: DedupParams) -> DedupParams:
+    """The parameters without those that only bound memory or refuse a result: another limit decides nothing anew."""
+    return replace(params, bands_per_round=0, num_partitions=0, max_verified_pairs=0, max_dropped_percent={})
 
 
 def _expect_all(plan: Plan, decided: Sequence[Unit]) -> None:
@@ -233,7 +228,8 @@ def _expect_all(plan: Plan, decided: Sequence[Unit]) -> None:
 
 
 def _check(params: DedupParams) -> None:
-    for name in ("shingle_size", "num_bands", "rows_per_band", "bands_per_round", "num_partitions", "max_bucket"):
+    counts = ("shingle_size", "num_bands", "rows_per_band", "bands_per_round", "num_partitions", "max_bucket")
+    for name in (*counts, "max_passes"):
         _expect(getattr(params, name) >= 1, name, "1 or more", getattr(params, name))
     _expect(0 < params.threshold <= 1, "threshold", "a similarity above 0, at most 1", params.threshold)
     contained = params.containment_threshold

@@ -229,3 +229,33 @@ def test_a_second_run_takes_the_decisions_from_the_cache_and_gives_the_same_byte
         path.rmdir() if path.is_dir() else path.unlink()
     assert digests(run(tmp_path, "in")) == first
     assert not list((tmp_path / "cache-out" / "units" / "dedup.search").glob("*/*"))
+
+
+def test_what_is_left_of_a_full_bucket_is_searched_again(tmp_path: Path) -> None:
+    # Two of 160 words of a template change: some pairs are above the threshold, most are just below it.
+    template = words(0, 160)
+    rows = []
+    for number in range(120):
+        places = {int(word[1:3], 16) * 160 // 256: f"x{number}" for word in words(number + 1, 2)}
+        rows.append((str(number), " ".join(places.get(place, word) for place, word in enumerate(template))))
+    write_documents(tmp_path / "in" / "a.parquet", rows)
+    once = run(tmp_path, "in", "once", max_bucket=8, max_passes=1)
+    again = run(tmp_path, "in", "again", max_bucket=8, max_passes=5)
+    counts = [json.loads((output / "search.json").read_text()) for output in (once, again)]
+    assert (counts[0]["passes"], counts[0]["full_buckets"] > 0) == (1, True)
+    assert counts[1]["passes"] > 1
+    assert 0 <= counts[1]["pairs_capped"] < counts[0]["pairs_capped"]
+    assert len(read_rows(once)) < len(read_rows(again))
+    kept = {row["kept_id"] for row in read_rows(again)}
+    assert not kept & {row["doc_id"] for row in read_rows(again)}
+
+
+def test_after_the_alarm_a_higher_limit_takes_the_decisions_from_the_cache(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_mixed(tmp_path)
+    with pytest.raises(CorpusmillError, match="would drop 32 of 64"):
+        run(tmp_path, "in", max_dropped_percent={"default": 30})
+    capsys.readouterr()
+    run(tmp_path, "in", max_dropped_percent={"default": 50})
+    assert "documents" not in capsys.readouterr().err  # no step ran

@@ -23,17 +23,26 @@ from pipelines.duplicates.references import (
     unit_of,
     unpack,
 )  # fmt: skip
-from pipelines.duplicates.shingle_sets import ShingleSets, write_sets
-from pipelines.duplicates.steps import REPEATS, OnPlan
-from pipelines.duplicates.verify import Thresholds, merge_pairs, verify_pairs, worth_verifying
+from pipelines.duplicates.shingle_sets import ShingleSets
+from pipelines.duplicates.steps import REPEATS, OnPlan, near_step
+from pipelines.duplicates.verify import Thresholds, merge_pairs, verify_pairs, without, worth_verifying
 from pipelines.spine import faults
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.progress import Heartbeat
 from pipelines.spine.units import Unit
 from pipelines.spine.work import run_unit
 
-CANDIDATES, VERIFIED_PAIRS, NEAR = "candidates", "verified", "near"
 REF = np.dtype("<u8")
+
+
+def candidates_step(number_of_pass: int) -> str:
+    """The step of a pass's candidate pairs, PAIR records."""
+    return f"candidates{number_of_pass}"
+
+
+def verified_step(number_of_pass: int) -> str:
+    """The step of a pass's verified pairs, VERIFIED records."""
+    return f"verified{number_of_pass}"
 
 
 class GatherCandidates(OnPlan):
@@ -41,7 +50,7 @@ class GatherCandidates(OnPlan):
 
     def __init__(self, plan: Plan, rounds: Sequence[Round]) -> None:
         super().__init__(plan)
-        self._rounds = rounds
+        self._rounds, self._pass = rounds, rounds[0].number_of_pass
 
     def process(self, element: tuple[int, Unit]) -> Iterator[tuple[int, bytes]]:
         index, _ = element
@@ -50,7 +59,9 @@ class GatherCandidates(OnPlan):
         pairs = merge_pairs(np.concatenate([*found, np.empty(0, PAIR)]))
         if self._plan.params.containment_threshold and len(pairs):
             pairs = worth_verifying(pairs, self._num_fingerprints(pairs["a"]), self._num_fingerprints(pairs["b"]))
-        files.write(CANDIDATES, index, pairs)
+        for earlier in range(self._pass):
+            pairs = without(pairs, files.read(candidates_step(earlier), index, PAIR))
+        files.write(candidates_step(self._pass), index, pairs)
         refs = np.unique(np.concatenate([pairs["a"], pairs["b"]]))
         yield from split_by(unit_of(refs), refs)
 
@@ -66,46 +77,60 @@ class GatherCandidates(OnPlan):
 class WriteSets(OnPlan):
     """(unit, packed references) -> the unit's number, once the shingle sets of those documents lie in a file."""
 
+    def __init__(self, plan: Plan, number_of_pass: int) -> None:
+        super().__init__(plan)
+        self._sets = ShingleSets(plan.files, number_of_pass)
+
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
         index, packed = element
         refs = np.unique(unpack(packed, REF))
         rows = self._signed.take(refs, ["row"])["row"].to_numpy()
-        params = self._plan.params
-        write_sets(self._plan.files, index, refs, rows, self._plan.documents(index), params.shingle_size)
+        self._sets.write(index, refs, rows, self._plan.documents(index), self._plan.params.shingle_size)
         yield index
 
 
 class Verify(OnPlan):
     """(number, unit) -> the number, once its verified pairs lie in a file; reads the sets of other units too."""
 
+    def __init__(self, plan: Plan, number_of_pass: int) -> None:
+        super().__init__(plan)
+        self._pass = number_of_pass
+
     def process(self, element: tuple[int, Unit], sets_written: Iterable[int]) -> Iterator[int]:
         index, _ = element
         params, files = self._plan.params, self._plan.files
         thresholds = Thresholds(Fraction(str(params.threshold)), Fraction(str(params.containment_threshold)))
-        verified = verify_pairs(files.read(CANDIDATES, index, PAIR), ShingleSets(files), thresholds)
-        files.write(VERIFIED_PAIRS, index, verified)
+        pairs = files.read(candidates_step(self._pass), index, PAIR)
+        verified = verify_pairs(pairs, ShingleSets(files, self._pass), thresholds)
+        files.write(verified_step(self._pass), index, verified)
         faults.reach("dedup:verified")
-        if len(verified):
-            yield index
+        yield index
 
 
 class Resolve(OnPlan):
-    """(one key, numbers of units) -> the same numbers, once who goes lies in files by unit. One process holds all pairs."""
+    """(one key, nothing) -> the pass's number, once who goes lies in files by unit. One process holds all pairs.
+
+    The pairs of earlier passes count too: whoever they dropped is asked again.
+    """
+
+    def __init__(self, plan: Plan, number_of_pass: int) -> None:
+        super().__init__(plan)
+        self._pass = number_of_pass
 
     def process(self, element: tuple[None, Iterable[int]]) -> Iterator[int]:
-        units = sorted(set(element[1]))
-        self._refuse_too_many(sum(self._num_verified(index) for index in units))
-        pairs = [self._plan.files.read(VERIFIED_PAIRS, index, VERIFIED) for index in units]
-        verified = np.concatenate([*pairs, np.empty(0, VERIFIED)])
+        steps = [verified_step(number) for number in range(self._pass + 1)]
+        places = [(step, index) for step in steps for index in range(len(self._plan.units))]
+        self._refuse_too_many(sum(self._num_verified(*place) for place in places))
+        verified = np.concatenate([self._plan.files.read(*place, VERIFIED) for place in places])
         refs = np.unique(np.concatenate([verified["a"], verified["b"]]))
         drops = near_drops(verified, refs, self._plan.preference.rank(refs, self._signed))
         for index, packed in split_by(unit_of(drops["ref"]), drops):
-            self._plan.files.write(NEAR, index, unpack([packed], DROP))
+            self._plan.files.write(near_step(self._pass), index, unpack([packed], DROP))
         faults.reach("dedup:resolved")
-        yield from units
+        yield self._pass
 
-    def _num_verified(self, index: int) -> int:
-        path = self._plan.files.path(VERIFIED_PAIRS, index)
+    def _num_verified(self, step: str, index: int) -> int:
+        path = self._plan.files.path(step, index)
         return path.stat().st_size // VERIFIED.itemsize if path.exists() else 0
 
     def _refuse_too_many(self, number: int) -> None:
@@ -123,7 +148,11 @@ class Resolve(OnPlan):
 class WriteDrops(OnPlan):
     """(number, unit) -> the number, once the unit's drop list and index lie in the cache."""
 
-    def process(self, element: tuple[int, Unit], resolved: Iterable[int]) -> Iterator[int]:
+    def __init__(self, plan: Plan, last_pass: int) -> None:
+        super().__init__(plan)
+        self._near = near_step(last_pass)
+
+    def process(self, element: tuple[int, Unit]) -> Iterator[int]:
         index, unit = element
         if index >= self._plan.num_older and self._signed.paths[index]:
             schema = index_schema(self._plan.params, unit) if self._plan.params.write_index else None
@@ -138,8 +167,10 @@ class WriteDrops(OnPlan):
         repeats = files.read(REPEATS, index, DROP)
         exact = repeats["measure"] != REPEATED_ID
         units = np.unique(unit_of(repeats["kept"][exact])).tolist()
-        near = np.concatenate([files.read(NEAR, unit, DROP) for unit in units]) if units else np.empty(0, DROP)
-        return np.concatenate([repeats[~exact], repoint(repeats[exact], by_ref(near)), files.read(NEAR, index, DROP)])
+        near = np.concatenate([files.read(self._near, unit, DROP) for unit in units]) if units else np.empty(0, DROP)
+        return np.concatenate(
+            [repeats[~exact], repoint(repeats[exact], by_ref(near)), files.read(self._near, index, DROP)]
+        )
 
 
 def count_measures(verified: Iterable[np.ndarray]) -> dict[str, int]:

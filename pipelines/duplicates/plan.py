@@ -32,6 +32,7 @@ class DedupParams:
     survivor: str
     source_priority: tuple[str, ...]
     max_bucket: int
+    max_passes: int
     num_partitions: int
     max_verified_pairs: int
     max_dropped_percent: dict[str, int]
@@ -47,16 +48,21 @@ class DedupParams:
 
 @dataclass(frozen=True)
 class Round:
-    """The keys that are shuffled together: bands [first, last), and one part of the fingerprints (-1: none)."""
+    """The keys that are shuffled together: bands [first, last), and one part of the fingerprints (-1: none).
+
+    In a later pass only the keys that the pass before found under too many documents, of the documents that are left.
+    """
 
     first_band: int
     last_band: int
     part: int = -1
     num_parts: int = 1
+    number_of_pass: int = 0
 
     @property
     def name(self) -> str:
-        return f"{self.first_band}-{self.last_band}-{self.part}-{self.num_parts}"
+        """How its files are called."""
+        return f"pass{self.number_of_pass}-{self.first_band}-{self.last_band}-{self.part}-{self.num_parts}"
 
 
 #: A search of fewer keys than this (16 MB) takes one round, whatever ``bands_per_round`` says.

@@ -1,7 +1,7 @@
 """The search for candidate pairs on Beam: the keys of one round, the pairs under each key, and the pairs of each unit."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import apache_beam as beam
 import numpy as np
@@ -10,21 +10,30 @@ from pipelines.duplicates.plan import Plan, Round
 from pipelines.duplicates.proposals import Proposals, propose_pairs
 from pipelines.duplicates.references import DROP, KEYED, PAIR, by_partition, split_by, unit_of, unpack
 from pipelines.duplicates.signing import fixed_lists_array, lists_arrays
-from pipelines.duplicates.steps import REPEATS, OnPlan
+from pipelines.duplicates.steps import REPEATS, OnPlan, near_step
 from pipelines.duplicates.verify import merge_pairs
 from pipelines.spine import faults
 from pipelines.spine.units import Unit
 
 BANDS, FINGERPRINTS = range(2)
+KEY = np.dtype("<u8")
 COUNTED = "counted"  # the tag of what `Propose` says of its buckets
 
 
 class RoundKeys(OnPlan):
     """(number, unit) -> ((kind, partition), packed KEYED): the round's keys of the documents that are left."""
 
-    def __init__(self, plan: Plan, of: Round) -> None:
+    def __init__(self, plan: Plan, of: Round, before: Sequence[Round]) -> None:
         super().__init__(plan)
-        self._of = of
+        self._of, self._before = of, before
+
+    def setup(self) -> None:
+        super().setup()
+        files = self._plan.files
+        self._full = [
+            np.concatenate([np.empty(0, KEY), *(files.read(full_keys(of, kind), 0, KEY) for of in self._before)])
+            for kind in (BANDS, FINGERPRINTS)
+        ]
 
     def process(self, element: tuple[int, Unit]) -> Iterator[tuple[tuple[int, int], bytes]]:
         index, _ = element
@@ -32,19 +41,24 @@ class RoundKeys(OnPlan):
             yield from self._of_unit(index)
 
     def _of_unit(self, index: int) -> Iterator[tuple[tuple[int, int], bytes]]:
-        refs, table = self._left(index, self._plan.files.read(REPEATS, index, DROP))
+        gone = [self._plan.files.read(REPEATS, index, DROP)]
+        if self._before:
+            gone.append(self._plan.files.read(near_step(self._of.number_of_pass - 1), index, DROP))
+        refs, table = self._left(index, np.concatenate(gone))
         bands = fixed_lists_array(table["bands"]) if self._of.last_band else np.empty((0, 0))
         for band in range(self._of.first_band, self._of.last_band):
             yield from self._packed(BANDS, bands[:, band], refs)
         if self._of.part >= 0:
             values, lengths = lists_arrays(table["fingerprints"])
             holders = np.repeat(refs, lengths)
-            mine = values % np.uint64(self._of.num_parts) == self._of.part
-            yield from self._packed(FINGERPRINTS, values[mine] // np.uint64(self._of.num_parts), holders[mine])
+            mine = (values >> np.uint64(32)) % np.uint64(self._of.num_parts) == self._of.part
+            yield from self._packed(FINGERPRINTS, values[mine], holders[mine])
 
     def _packed(self, kind: int, keys: np.ndarray, refs: np.ndarray) -> Iterator[tuple[tuple[int, int], bytes]]:
         records = np.empty(len(refs), KEYED)
         records["key"], records["ref"] = keys, refs
+        if self._before:
+            records = records[np.isin(records["key"], self._full[kind])]
         for partition, packed in by_partition(records["key"], records, self._plan.params.num_partitions):
             yield (kind, partition), packed
 
@@ -62,8 +76,9 @@ class Propose(OnPlan):
         records = records[unit_of(records["b"]) >= self._plan.num_older]  # older documents were compared already
         # A pair lives with its smaller member's unit.
         yield from split_by(unit_of(records["a"]), records)
-        counts = {"full_buckets": proposed.num_full, "pairs_capped": proposed.num_capped}
-        said = beam.pvalue.TaggedOutput(COUNTED, (None, {**counts, "largest_bucket": proposed.largest}))
+        counts = {"full_buckets": len(proposed.full_keys), "pairs_capped": proposed.num_capped}
+        counts["largest_bucket"] = proposed.largest
+        said = beam.pvalue.TaggedOutput(COUNTED, (None, (counts, kind, proposed.full_keys.tobytes())))
         yield said  # type: ignore[misc]  # Beam checks the main output's type alone
 
     def _pairs(self, keyed: np.ndarray) -> tuple[Proposals, np.ndarray]:
@@ -100,15 +115,23 @@ class WritePairs(OnPlan):
 
 
 class WriteCounts(beam.DoFn):
-    """What all partitions of a round said of their buckets -> a file; sums, and the largest bucket."""
+    """What all partitions of a round said of their buckets -> files: sums, the largest bucket; keys of full ones."""
 
     def __init__(self, plan: Plan, of: Round) -> None:
         self._plan, self._of = plan, of
 
-    def process(self, element: tuple[None, Iterable[dict[str, int]]]) -> Iterator[int]:
-        counts = add_counts(element[1])
-        self._plan.files.finish(f"counts-{self._of.name}", json.dumps(counts))
+    def process(self, element: tuple[None, Iterable[tuple[dict[str, int], int, bytes]]]) -> Iterator[int]:
+        said = list(element[1])
+        for kind in (BANDS, FINGERPRINTS):
+            keys = unpack((packed for _, of, packed in said if of == kind), KEY)
+            self._plan.files.write(full_keys(self._of, kind), 0, np.sort(keys))
+        self._plan.files.finish(f"counts-{self._of.name}", json.dumps(add_counts(counts for counts, _, _ in said)))
         yield 0
+
+
+def full_keys(of: Round, kind: int) -> str:
+    """The step of the keys that too many documents shared in a round."""
+    return f"full{kind}-{of.name}"
 
 
 def add_counts(parts: Iterable[dict[str, int]]) -> dict[str, int]:

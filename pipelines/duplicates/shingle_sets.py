@@ -3,8 +3,8 @@
 A pair's documents lie in two units, anywhere. Reading their texts pair by pair would unpack the same row groups again and
 again; so each unit's candidates are shingled in one pass, and a side file holds their sorted sets.
 
-    sets/<unit>     uint64: the sets one behind the other       8 bytes a shingle
-    places/<unit>   PLACE records, ascending by reference: where each set begins and ends
+    sets<pass>/<unit>     uint64: the sets one behind the other       8 bytes a shingle
+    places<pass>/<unit>   PLACE records, ascending by reference: where each set begins and ends
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,6 @@ from pipelines.duplicates.shingles import I64, U64, shingle_hashes
 from pipelines.spine import storage
 
 PLACE = np.dtype([("ref", "<u8"), ("start", "<u8"), ("stop", "<u8")])
-SETS, PLACES = "sets", "places"
 
 
 def read_texts(path: str, rows: np.ndarray) -> Iterator[pa.Array]:
@@ -55,39 +54,47 @@ def distinct_sets(hashes: U64, offsets: I64) -> tuple[U64, I64]:
     return ordered[first], kept[offsets]
 
 
-def write_sets(files: SearchFiles, index: int, refs: U64, rows: I64, path: str, shingle_size: int) -> None:
-    """Writes the sets of some documents of a unit. Memory: one row group.
-
-    Args:
-        files: where.
-        index: the unit's number.
-        refs: ascending; ``rows`` are their rows in the shard ``path``, ascending too.
-        shingle_size: units a shingle.
-    """
-    places = np.zeros(len(refs), PLACE)
-    places["ref"] = refs
-    with storage.publishing(files.path(SETS, index)) as file:
-        written = number = 0
-        for texts in read_texts(path, rows):
-            sets, ends = distinct_sets(*shingle_hashes(texts, shingle_size))
-            mine = places[number : number + len(texts)]
-            mine["start"], mine["stop"] = ends[:-1] + written, ends[1:] + written
-            file.write(sets.data)
-            written, number = written + len(sets), number + len(texts)
-    files.write(PLACES, index, places)
-
-
 @dataclass(frozen=True)
 class ShingleSets:
-    """The sets of the candidates of all units, by reference."""
+    """The sets of the candidates of all units, by reference: those of one pass."""
 
     files: SearchFiles
+    number_of_pass: int
+
+    @property
+    def _sets(self) -> str:
+        return f"sets{self.number_of_pass}"
+
+    @property
+    def _places(self) -> str:
+        return f"places{self.number_of_pass}"
+
+    def write(self, index: int, refs: U64, rows: I64, path: str, shingle_size: int) -> None:
+        """Writes the sets of some documents of a unit. Memory: one row group.
+
+        Args:
+            index: the unit's number.
+            refs: ascending; ``rows`` are their rows in the shard ``path``, ascending too.
+            path: of the documents.
+            shingle_size: units a shingle.
+        """
+        places = np.zeros(len(refs), PLACE)
+        places["ref"] = refs
+        with storage.publishing(self.files.path(self._sets, index)) as file:
+            written = number = 0
+            for texts in read_texts(path, rows):
+                sets, ends = distinct_sets(*shingle_hashes(texts, shingle_size))
+                mine = places[number : number + len(texts)]
+                mine["start"], mine["stop"] = ends[:-1] + written, ends[1:] + written
+                file.write(sets.data)
+                written, number = written + len(sets), number + len(texts)
+        self.files.write(self._places, index, places)
 
     def places(self, refs: U64) -> np.ndarray:
         """PLACE records of the given references, which are ascending and have sets."""
         parts = []
         for unit in np.unique(unit_of(refs)).tolist():
-            places = self.files.read(PLACES, unit, PLACE)
+            places = self.files.read(self._places, unit, PLACE)
             parts.append(places[np.searchsorted(places["ref"], refs[unit_of(refs) == unit])])
         return np.concatenate(parts) if parts else np.empty(0, PLACE)
 
@@ -97,7 +104,7 @@ class ShingleSets:
         hashes = np.empty(int(offsets[-1]), np.uint64)
         units = unit_of(places["ref"])
         for unit in np.unique(units).tolist():
-            path = self.files.path(SETS, unit)
+            path = self.files.path(self._sets, unit)
             if not path.stat().st_size:
                 continue
             sets = np.memmap(path, np.uint64, "r")

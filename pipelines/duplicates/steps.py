@@ -23,6 +23,11 @@ from pipelines.spine.work import run_unit
 REPEATS = "repeats"
 
 
+def near_step(number_of_pass: int) -> str:
+    """The step of the DROP records of near copies and contained texts, as they stand after a pass."""
+    return f"near{number_of_pass}"
+
+
 class OnPlan(beam.DoFn):
     """A step that knows the plan; the look-up of signed rows is opened once a worker."""
 

@@ -43,6 +43,16 @@ def merge_pairs(pairs: np.ndarray) -> np.ndarray:
     return merged
 
 
+def without(pairs: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The pairs that are not among the known ones; both PAIR records, distinct and ascending."""
+    both = np.concatenate([known, pairs])
+    order = np.lexsort((both["b"], both["a"]))  # stable: a known pair comes before its like
+    both = both[order]
+    again = np.zeros(len(both), bool)
+    again[1:] = (both["a"][1:] == both["a"][:-1]) & (both["b"][1:] == both["b"][:-1])
+    return both[(order >= len(known)) & ~again]
+
+
 def worth_verifying(pairs: np.ndarray, num_fingerprints_a: I64, num_fingerprints_b: I64) -> np.ndarray:
     """The pairs that a band proposed, or that share enough fingerprints for the one to stand in the other."""
     fewer = np.minimum(num_fingerprints_a, num_fingerprints_b)

@@ -1,0 +1,67 @@
+"""The passes of a search: what is shuffled in each, whether another is worth it, and what the search did.
+
+Too many documents under one key do not give all their pairs (see ``proposals``). Once a pass has dropped some of them,
+those that are left under such keys are searched again: fewer, so that more of their pairs are looked at.
+"""
+
+import json
+from collections.abc import Sequence
+
+from pipelines.duplicates.decide_steps import candidates_step, count_measures, verified_step
+from pipelines.duplicates.plan import Plan, Round, plan_rounds
+from pipelines.duplicates.references import PAIR, VERIFIED
+from pipelines.duplicates.search_steps import add_counts
+
+
+def first_rounds(plan: Plan) -> list[Round]:
+    """The rounds of the first pass, once every unit is signed; none where there are no documents."""
+    receipts = [receipt for unit in plan.units if (receipt := plan.signed.receipt(unit)) is not None]
+    num_documents = sum(receipt.ledger.taken for receipt in receipts)
+    num_fingerprints = sum(receipt.ledger.beside["fingerprints"] for receipt in receipts)
+    return plan_rounds(plan.params, num_documents, num_fingerprints) if num_documents else []
+
+
+def next_pass(plan: Plan, rounds: Sequence[Round]) -> list[list[Round]]:
+    """The rounds of one more pass, or nothing: it needs full buckets, and pairs that this pass has found."""
+    number = rounds[0].number_of_pass + 1
+    full = _buckets(plan, rounds)["full_buckets"]
+    found = sum(_verified(plan, number - 1).values())
+    if not full or not found or number >= plan.params.max_passes:
+        return []
+    part = 0 if plan.params.containment_threshold else -1
+    return [[Round(0, plan.params.num_bands, part, 1, number)]]
+
+
+def describe_search(plan: Plan, passes: Sequence[Sequence[Round]]) -> dict[str, object]:
+    """What ``search.json`` says; read before the files of the search go.
+
+    Buckets are those of the first pass; ``pairs_capped`` is what the last pass still left out.
+    """
+    measured = [_verified(plan, number) for number in range(len(passes))]
+    buckets = [_buckets(plan, rounds) for rounds in passes] or [add_counts([])]
+    candidates = sum(
+        len(plan.files.read(candidates_step(number), index, PAIR))
+        for number in range(len(passes))
+        for index in range(len(plan.units))
+    )
+    params = plan.params
+    return {
+        "candidate_pairs": candidates,
+        "verified_pairs": sum(found["jaccard"] for found in measured),
+        "contained_pairs": sum(found["contained"] for found in measured),
+        **buckets[0],
+        "pairs_capped": buckets[-1]["pairs_capped"],
+        "passes": len(passes),
+        **{name: getattr(params, name) for name in ("num_bands", "rows_per_band", "shingle_size", "max_bucket")},
+        **{name: getattr(params, name) for name in ("threshold", "containment_threshold")},
+    }
+
+
+def _verified(plan: Plan, number_of_pass: int) -> dict[str, int]:
+    step = verified_step(number_of_pass)
+    return count_measures(plan.files.read(step, index, VERIFIED) for index in range(len(plan.units)))
+
+
+def _buckets(plan: Plan, rounds: Sequence[Round]) -> dict[str, int]:
+    texts = [plan.files.finished(f"counts-{of.name}") for of in rounds]
+    return add_counts(json.loads(text) for text in texts if text)
