@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from pipelines.duplicates import minhash
-from pipelines.duplicates.minhash import EMPTY, NO_KEY, band_keys, proposal_probability, signatures
+from pipelines.duplicates.minhash import (
+    EMPTY,
+    NO_KEY,
+    band_keys,
+    choose_bands,
+    proposal_probability,
+    signatures,
+)
 from pipelines.duplicates.proposals import propose_pairs
 from pipelines.duplicates.shingles import shingle_hashes
 
@@ -106,6 +113,14 @@ def test_the_curve_of_proposal():
     curve = [round(proposal_probability(similarity, 20, 5), 4) for similarity in (0.0, 0.3, 0.5, 0.8, 1.0)]
     assert curve == [0.0, 0.0475, 0.4701, 0.9996, 1.0]
     assert round(proposal_probability(0.8, 14, 8), 4) == 0.9235
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+def test_chosen_bands_propose_pairs_at_the_threshold_and_a_row_more_would_not(threshold: float):
+    bands, rows = choose_bands(threshold, num_hashes=200, probability=0.99)
+    assert bands * rows <= 200
+    assert proposal_probability(threshold, bands, rows) >= 0.99
+    assert rows == 200 or proposal_probability(threshold, 200 // (rows + 1), rows + 1) < 0.99
 
 
 def jsonl_texts(path: Path) -> list[str]:
