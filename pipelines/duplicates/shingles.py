@@ -280,7 +280,7 @@ def _units(block: bytes, text_ends: I64) -> tuple[U8, I64, I64]:
 
 
 def _is_dense(block: bytes) -> bool:
-    return DENSE * np.count_nonzero(np.frombuffer(block, np.int8) < 0) > len(block)
+    return bool(DENSE * np.count_nonzero(np.frombuffer(block, np.int8) < 0) > len(block))
 
 
 def _units_of_characters(block: bytes, text_ends: I64) -> tuple[U8, I64, I64]:
