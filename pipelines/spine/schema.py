@@ -32,7 +32,7 @@ REPEATED_LINE = pa.schema(
     [*_strings("source", "line"), pa.field("documents", pa.int64(), False), pa.field("removed", pa.int64(), False)]
 )
 
-#: A document that `dedup` drops for one that is kept. measure: exact, jaccard or repeated_id.
+#: A document that `dedup` drops for one that is kept. measure: exact, jaccard, contained or repeated_id.
 DUPLICATE = pa.schema(
     [
         *_strings("doc_id", "kept_id"),
