@@ -26,7 +26,7 @@ TEXTS = {
 
 
 def pairs(*rows: tuple[int, int, int, int]) -> np.ndarray:
-    return np.array(rows, PAIR)
+    return np.array(list(rows), PAIR)
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_pair_that_only_fingerprints_propose_must_share_a_quarter_of_the_fewer
 
 
 def verified(*rows: tuple[int, int, int, int, int, int]) -> np.ndarray:
-    return np.array(rows, VERIFIED)
+    return np.array(list(rows), VERIFIED)
 
 
 def drops(found: np.ndarray) -> list[tuple[int, int, int]]:
