@@ -13,10 +13,14 @@ DEDUP = {
     "threshold": 0.8, "shingle_size": 5, "num_bands": 20, "rows_per_band": 5, "seed": 1, "max_bucket": 64,
     "num_partitions": 2, "max_verified_pairs": 100_000, "max_dropped_percent": 100,
 }  # fmt: skip
+SHARD = {
+    "val_per_10000": 0, "test_per_10000": 0, "max_eval_documents": 100, "shingle_size": 5, "leak_threshold": 0.8,
+    "leak_containment": 0.9, "min_unit_mb": 64,
+}  # fmt: skip
 
 
 def run(folder: Path, drops: str = "drops") -> Path:
-    params = write_params(folder / "p.yaml", dedup=DEDUP, shard={"val_per_10000": 0, "test_per_10000": 0})
+    params = write_params(folder / "p.yaml", dedup=DEDUP, shard=SHARD)
     given = ["--params", str(params), "--cache", str(folder / "cache"), "--input", str(folder / "in")]
     if not (folder / "drops").exists():
         dedup.main([*given, "--output", str(folder / "drops")])

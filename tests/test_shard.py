@@ -9,13 +9,17 @@ import pytest
 from corpora import digests, read_rows, write_documents, write_params
 
 from pipelines import shard
-from pipelines.shard import ShardParams, draw_split, rows_to_drop
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import Shard, read_manifest, write_manifest
 from pipelines.spine.schema import DUPLICATE
 from pipelines.spine.storage import sha256_file
+from pipelines.splitting.applying import rows_to_drop
+from pipelines.splitting.drawing import SPLITS, draw_parts, splits_of
 
-PARAMS = {"val_per_10000": 2000, "test_per_10000": 2000}
+PARAMS = {
+    "val_per_10000": 2000, "test_per_10000": 2000, "max_eval_documents": 1000, "shingle_size": 5, "leak_threshold": 0.8,
+    "leak_containment": 0.9, "min_unit_mb": 0,
+}  # fmt: skip
 TEXTS = [(f"{index:03}", f"text number {index}, 第{index}篇") for index in range(100)]
 
 
@@ -38,25 +42,30 @@ def write_drops(folder: Path, unit: str, rows: list[tuple[str, str]]) -> None:
     write_manifest(folder, [Shard(path.name, len(rows), path.stat().st_size, sha256_file(path))])
 
 
+def draw(texts: list[str], val_per_10000: int, test_per_10000: int) -> list[str]:
+    return [SPLITS[place] for place in splits_of(draw_parts(texts), val_per_10000, test_per_10000)]
+
+
 def test_a_document_is_drawn_by_its_text_alone() -> None:
-    params = ShardParams(val_per_10000=2000, test_per_10000=2000)
-    drawn = [draw_split(text, params) for _, text in TEXTS]
+    drawn = draw([text for _, text in TEXTS], 2000, 2000)
     # Written out: these may never change, or documents would move between splits.
     assert drawn[:8] == ["train", "test", "train", "train", "train", "train", "val", "test"]
 
 
 def test_shares_come_out_near_what_was_asked() -> None:
-    params = ShardParams(val_per_10000=1000, test_per_10000=500)
-    drawn = [draw_split(f"document {index}", params) for index in range(20_000)]
+    drawn = draw([f"document {index}" for index in range(20_000)], 1000, 500)
     assert abs(drawn.count("val") - 2000) < 150
     assert abs(drawn.count("test") - 1000) < 110
 
 
 def test_a_larger_val_share_moves_documents_into_val_and_none_out_of_it() -> None:
-    small, large = ShardParams(1000, 0), ShardParams(3000, 0)
-    val = {text for _, text in TEXTS if draw_split(text, small) == "val"}
-    assert val
-    assert val < {text for _, text in TEXTS if draw_split(text, large) == "val"}
+    texts = [text for _, text in TEXTS]
+    small, large = (
+        {text for text, split in zip(texts, draw(texts, share, 0), strict=True) if split == "val"}
+        for share in (1000, 3000)
+    )
+    assert small
+    assert small < large
 
 
 def test_an_id_listed_n_times_loses_its_last_n_rows() -> None:
