@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.splitting.drawing import I64
-from pipelines.splitting.index import MIN_CONTAINED_SHINGLES, U64, Flags, Index, Limits
+from pipelines.splitting.index import MIN_CONTAINED_SHINGLES, U64, Flags, Index, Limits, distinct
 
 #: Postings that are counted at a time, unless one document meets more.
 MAX_POSTINGS = 1 << 21
@@ -22,8 +22,13 @@ KINDS = 256
 NEAR, CONTAINED = "jaccard", "contained"
 
 
+#: Documents of the index that one is compared with at a time. Where some of these leak, no more are asked: a template that
+#: thousands share costs no more than this.
+MAX_COMPARED = 100
+
+
 class Leaks(NamedTuple):
-    """Documents that leak, ascending, with the document of the index that they are most like."""
+    """Documents that leak, ascending, and of the first `MAX_COMPARED` of the index that show it, the most similar one."""
 
     documents: I64
     kept: I64
@@ -55,7 +60,7 @@ def find_leaks(hashes: U64, offsets: I64, index: Index, limits: Limits, others: 
     proposed = [_by_light(hits, index)]
     if limits.containment:
         proposed.append(_by_own(hashes, offsets, hits, missed, index, limits))
-    documents, kept = np.divmod(np.unique(np.concatenate(proposed)), index.num_documents)
+    documents, kept = np.divmod(distinct(np.concatenate(proposed)), index.num_documents)
     counts = others[kept]
     return _decide(hashes, offsets, hits, documents[counts], kept[counts], index, limits)
 
@@ -63,11 +68,12 @@ def find_leaks(hashes: U64, offsets: I64, index: Index, limits: Limits, others: 
 def _look_up(hashes: U64, offsets: I64, index: Index) -> tuple[Hits, Flags]:
     """The hits of a batch, and which of its shingles are none."""
     maybe = np.flatnonzero(index.may_hold(hashes))
+    maybe = maybe[np.argsort(hashes[maybe])]  # neighbours in memory are looked up one after the other
     places = np.searchsorted(index.keys, hashes[maybe])
     there = index.keys.take(places, mode="clip") == hashes[maybe]
     found, num_keys = maybe[there], len(index.keys)
     documents = np.searchsorted(offsets, found, side="right") - 1
-    documents, keys = np.divmod(np.unique(documents * num_keys + places[there]), num_keys)
+    documents, keys = np.divmod(distinct(documents * num_keys + places[there]), num_keys)
     missed = np.ones(len(hashes), bool)
     missed[found] = False
     return Hits(documents, keys, np.searchsorted(documents, np.arange(len(offsets)))), missed
@@ -101,7 +107,7 @@ def _by_own(hashes: U64, offsets: I64, hits: Hits, missed: Flags, index: Index, 
     num_hits = np.diff(hits.ends)
     proposed = [np.empty(0, np.int64)]
     for document in _nearly_all_known(hashes, offsets, num_hits, missed, limits).tolist():
-        size = len(np.unique(hashes[offsets[document] : offsets[document + 1]]))
+        size = len(distinct(hashes[offsets[document] : offsets[document + 1]]))
         shared = -(-size * share.numerator // share.denominator)
         if size < MIN_CONTAINED_SHINGLES or num_hits[document] < shared:
             continue
@@ -128,28 +134,39 @@ def _nearly_all_known(hashes: U64, offsets: I64, num_hits: I64, missed: Flags, l
 
 
 def _decide(hashes: U64, offsets: I64, hits: Hits, documents: I64, others: I64, index: Index, limits: Limits) -> Leaks:
-    """Of each document that leaks the most similar pair: near ones first, of equal ones the first of the index."""
-    holds, all_sizes = np.zeros(len(index.keys), bool), index.sizes
+    """The documents that leak, of the proposed pairs, which are sorted."""
+    holds, sizes = np.zeros(len(index.keys), bool), index.sizes
     found: list[tuple[int, int, float, bool]] = []
     ends = np.flatnonzero(np.diff(documents, append=-1)) + 1
     for begin, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=False):
-        document, kept = int(documents[begin]), others[begin:end]
-        distinct = np.unique(hashes[offsets[document] : offsets[document + 1]])
+        document = int(documents[begin])
+        size = len(distinct(hashes[offsets[document] : offsets[document + 1]]))
         keys = hits.keys[hits.ends[document] : hits.ends[document + 1]]
         holds[keys] = True
-        sizes = all_sizes[kept]
-        size = np.full(len(kept), len(distinct))
-        members = index.members[_ranges(index.member_starts[kept], sizes)]
-        shared = np.add.reduceat(holds[members], np.cumsum(sizes) - sizes, dtype=np.int64)
+        for first in range(begin, end, MAX_COMPARED):
+            closest = _closest(holds, size, others[first : min(first + MAX_COMPARED, end)], sizes, index, limits)
+            if closest is not None:
+                found.append((document, *closest))
+                break
         holds[keys] = False
-        near, contained = limits.is_near(shared, size, sizes), limits.is_contained(shared, size, sizes)
-        which, of = (near, size + sizes - shared) if near.any() else (contained, np.minimum(size, sizes))
-        if which.any():
-            similarity = np.where(which, shared / of, -1.0)
-            best = int(np.argmax(similarity))
-            found.append((document, int(kept[best]), float(similarity[best]), not near[best]))
     columns = list(zip(*found, strict=True)) or [(), (), (), ()]
     return Leaks(*(np.array(column, kind) for column, kind in zip(columns, _LEAK_KINDS, strict=True)))
+
+
+def _closest(
+    holds: Flags, size: int, others: I64, all_sizes: I64, index: Index, limits: Limits
+) -> tuple[int, float, bool] | None:
+    """The most similar of some documents of the index, near ones first, of equal ones the first; None if none leaks."""
+    sizes = all_sizes[others]
+    members = index.members[_ranges(index.member_starts[others], sizes)]
+    shared = np.add.reduceat(holds[members], np.cumsum(sizes) - sizes, dtype=np.int64)
+    near, contained = limits.is_near(shared, size, sizes), limits.is_contained(shared, size, sizes)
+    which, of = (near, size + sizes - shared) if near.any() else (contained, np.minimum(size, sizes))
+    if not which.any():
+        return None
+    similarity = np.where(which, shared / of, -1.0)
+    best = int(np.argmax(similarity))
+    return int(others[best]), float(similarity[best]), not near[best]
 
 
 _LEAK_KINDS = (np.int64, np.int64, np.float64, np.bool_)
