@@ -36,6 +36,9 @@ class Leaks(NamedTuple):
     contained: Flags  # False: by Jaccard
 
 
+NO_LEAKS = Leaks(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, bool))
+
+
 class Hits(NamedTuple):
     """The distinct shingles of a batch that are in the index, by document and key, both ascending."""
 
@@ -149,8 +152,7 @@ def _decide(hashes: U64, offsets: I64, hits: Hits, documents: I64, others: I64, 
                 found.append((document, *closest))
                 break
         holds[keys] = False
-    columns = list(zip(*found, strict=True)) or [(), (), (), ()]
-    return Leaks(*(np.array(column, kind) for column, kind in zip(columns, _LEAK_KINDS, strict=True)))
+    return Leaks(*map(np.array, zip(*found, strict=True))) if found else NO_LEAKS
 
 
 def _closest(
@@ -167,9 +169,6 @@ def _closest(
     similarity = np.where(which, shared / of, -1.0)
     best = int(np.argmax(similarity))
     return int(others[best]), float(similarity[best]), not near[best]
-
-
-_LEAK_KINDS = (np.int64, np.int64, np.float64, np.bool_)
 
 
 def _ranges(starts: I64, counts: I64) -> I64:

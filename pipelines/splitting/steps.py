@@ -27,7 +27,7 @@ from pipelines.splitting.applying import Kept, read_kept
 from pipelines.splitting.drawing import I64, SPLITS, TEST, TRAIN, VAL, splits_of
 from pipelines.splitting.index import U64, Index, Limits, build_index, distinct_sets, text_shingles
 from pipelines.splitting.joining import Member, members_of
-from pipelines.splitting.leaks import CONTAINED, NEAR, Leaks, find_leaks
+from pipelines.splitting.leaks import CONTAINED, NEAR, NO_LEAKS, Leaks, find_leaks
 
 #: Text that is checked at a time, so that the arrays stay small: whole documents, at least one.
 BLOCK_BYTES = 1 << 20
@@ -181,7 +181,7 @@ def _read_drawn(unit: Unit) -> pa.Table:
 def _leaks_to_test(hashes: U64, offsets: I64, index: Index, limits: Limits, is_test: np.ndarray) -> Leaks:
     """The documents of val that are too like one of test, by their numbers in the index."""
     first_val = int(is_test.sum())
-    found = []
+    found = [NO_LEAKS]
     for begin, end in row_blocks(offsets[first_val:], BLOCK_BYTES):
         rows = offsets[first_val + begin : first_val + end + 1]
         leaks = find_leaks(hashes[rows[0] : rows[-1]], rows - rows[0], index, limits, is_test)
