@@ -50,7 +50,7 @@ class Hits(NamedTuple):
 def find_leaks(hashes: U64, offsets: I64, index: Index, limits: Limits, others: Flags) -> Leaks:
     """Which documents of a batch are too like one of the index.
 
-    Memory: about 100 bytes a shingle of the batch, 24 for each of `MAX_POSTINGS`, one for each key of the index.
+    Memory: 26 bytes a shingle of the batch, 100 where the index holds all of them, 24 for each of `MAX_POSTINGS`, one for each key of the index.
 
     Args:
         hashes: shingles as `text_shingles` gives them, repeats included.
