@@ -147,7 +147,8 @@ INDEX = pa.schema([pa.field(name, pa.large_binary(), False) for name in _KINDS])
 def build_index(hashes: U64, offsets: I64, limits: Limits) -> Index:
     """The index of some documents.
 
-    Holds about 105 bytes for each of their shingles while it works; the index has 8 of them, and 22 to 24 for each distinct one.
+    Holds about 105 bytes for each of their shingles while it works. The index has 8 for each, and 22 to 24 more for each
+    distinct one.
 
     Args:
         hashes: distinct within each document and ascending, uint64 ``[P]``.

@@ -28,7 +28,7 @@ MAX_COMPARED = 100
 
 
 class Leaks(NamedTuple):
-    """Documents that leak, ascending, and of the first `MAX_COMPARED` of the index that show it, the most similar one."""
+    """Documents that leak, ascending, each with the most similar of the first `MAX_COMPARED` that show it."""
 
     documents: I64
     kept: I64
@@ -50,7 +50,8 @@ class Hits(NamedTuple):
 def find_leaks(hashes: U64, offsets: I64, index: Index, limits: Limits, others: Flags) -> Leaks:
     """Which documents of a batch are too like one of the index.
 
-    Memory: 26 bytes a shingle of the batch, 100 where the index holds all of them, 24 for each of `MAX_POSTINGS`, one for each key of the index.
+    Memory: 26 bytes a shingle of the batch, 100 where the index holds all of them; 24 for each of `MAX_POSTINGS`; one for
+    each key of the index.
 
     Args:
         hashes: shingles as `text_shingles` gives them, repeats included.
