@@ -10,6 +10,14 @@ import yaml
 
 from pipelines.spine.schema import DOCUMENT
 
+#: A section `dedup` of params.yaml: three partitions, and rounds that a test may ask for.
+DEDUP = {
+    "normalization": "whitespace", "threshold": 0.8, "containment_threshold": 0.9, "shingle_size": 5, "num_bands": 20,
+    "rows_per_band": 5, "bands_per_round": 6, "seed": 1, "survivor": "longest", "source_priority": [],
+    "max_bucket": 64, "num_partitions": 3, "max_verified_pairs": 100_000, "max_dropped_percent": {"default": 100},
+    "write_index": True,
+}  # fmt: skip
+
 
 def write_documents(path: Path, rows: Sequence[tuple[str, str]], source: str = "s", language: str = "en") -> None:
     """A Parquet file of documents; rows are (key, text)."""

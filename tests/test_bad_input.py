@@ -101,7 +101,7 @@ def test_a_missing_key_a_wrong_type_and_an_unknown_one_are_named(tmp_path: Path)
     assert "params.yaml: dedup.threshold: wrong type" in message
     assert "expected: a number" in message
     unknown = with_params(tmp_path, "  threshold: 0.8", "  treshold: 0.8")
-    assert "dedup.treshold is not a parameter; known: threshold, shingle_size" in the_message(
+    assert "dedup.treshold is not a parameter; known: normalization, threshold" in the_message(
         run("pipelines.dedup", *given, params=unknown)
     )
 

@@ -4,16 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from corpora import digests, read_rows, words, write_documents, write_params
+from corpora import DEDUP, digests, read_rows, words, write_documents, write_params
 
 from pipelines import dedup
 from pipelines.duplicates.shingles import shingle_hashes
 from pipelines.spine.errors import CorpusmillError
 
-PARAMS = {
-    "threshold": 0.8, "shingle_size": 5, "num_bands": 20, "rows_per_band": 5, "seed": 1, "max_bucket": 100,
-    "num_partitions": 3, "max_verified_pairs": 1000, "max_dropped_percent": 90,
-}  # fmt: skip
 ENGLISH = words(1, 400)
 CHINESE = "".join(chr(0x4E00 + int(word[1:], 16) % 3000) for word in words(2, 300))
 
@@ -24,7 +20,7 @@ def changed(text_words: list[str], every: int) -> str:
 
 
 def run(folder: Path, out: str, **changes: object) -> Path:
-    params = write_params(folder / f"{out}.yaml", dedup={**PARAMS, **changes})
+    params = write_params(folder / f"{out}.yaml", dedup={**DEDUP, **changes})
     output, cache = folder / out, folder / f"cache-{out}"
     dedup.main(["--params", str(params), "--input", str(folder / "in"), "--output", str(output), "--cache", str(cache)])
     return output
@@ -124,7 +120,7 @@ def test_a_repeated_id_goes_to_the_quarantine_with_its_text(tmp_path: Path) -> N
 
 def test_a_source_that_loses_too_much_fails_with_the_share_and_the_parameter(corpus: Path) -> None:
     with pytest.raises(CorpusmillError, match="would drop 3 of 12 documents") as error:
-        run(corpus, "out", max_dropped_percent=20)
+        run(corpus, "out", max_dropped_percent={"default": 20})
     assert "dedup.max_dropped_percent" in error.value.hint
     assert not (corpus / "out" / "manifest.json").exists()
 

@@ -4,19 +4,18 @@ import json
 from pathlib import Path
 
 import pytest
-from corpora import read_rows, words, write_documents, write_params
+from corpora import DEDUP, read_rows, words, write_documents, write_params
 
 from pipelines import dedup, shard
 from pipelines.spine.errors import CorpusmillError
 
-DEDUP = {
-    "threshold": 0.8, "shingle_size": 5, "num_bands": 20, "rows_per_band": 5, "seed": 1, "max_bucket": 64,
-    "num_partitions": 2, "max_verified_pairs": 100_000, "max_dropped_percent": 100,
-}  # fmt: skip
-
 
 def run(folder: Path, drops: str = "drops") -> Path:
-    params = write_params(folder / "p.yaml", dedup=DEDUP, shard={"val_per_10000": 0, "test_per_10000": 0})
+    params = write_params(
+        folder / "p.yaml",
+        dedup=DEDUP,
+        shard={"val_per_10000": 0, "test_per_10000": 0},
+    )
     given = ["--params", str(params), "--cache", str(folder / "cache"), "--input", str(folder / "in")]
     if not (folder / "drops").exists():
         dedup.main([*given, "--output", str(folder / "drops")])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pipelines.duplicates import minhash
-from pipelines.duplicates.minhash import EMPTY, NO_KEY, band_keys, proposal_probability, propose_pairs, signatures
+from pipelines.duplicates.minhash import EMPTY, NO_KEY, band_keys, proposal_probability, signatures
+from pipelines.duplicates.proposals import propose_pairs
 from pipelines.duplicates.shingles import shingle_hashes
 
 
@@ -92,8 +93,8 @@ def test_a_band_key_is_equal_exactly_where_the_rows_of_the_band_are():
 def test_documents_without_shingles_have_no_key_and_are_candidates_for_nothing():
     keys = band_keys(sign([[], [], [4], [4]]), 4, 2)
     assert keys[:2].tolist() == [[int(NO_KEY)] * 4] * 2
-    pairs, capped = propose_pairs(keys.ravel(), np.repeat(np.arange(4), 4), max_bucket=10)
-    assert (pairs.tolist(), capped) == ([[2, 3]], 0)
+    found = propose_pairs(keys.ravel(), np.repeat(np.arange(4), 4), max_bucket=10)
+    assert (found.pairs.tolist(), found.num_keys.tolist(), found.num_capped) == ([[2, 3]], [4], 0)
 
 
 def test_bands_that_need_more_values_than_a_signature_has_are_refused():
@@ -105,48 +106,6 @@ def test_the_curve_of_proposal():
     curve = [round(proposal_probability(similarity, 20, 5), 4) for similarity in (0.0, 0.3, 0.5, 0.8, 1.0)]
     assert curve == [0.0, 0.0475, 0.4701, 0.9996, 1.0]
     assert round(proposal_probability(0.8, 14, 8), 4) == 0.9235
-
-
-def propose(entries: list[tuple[int, int]], max_bucket: int = 10) -> tuple[list[list[int]], int]:
-    """Pairs from (key, document) entries."""
-    keys, documents = np.array(entries, np.int64).reshape(-1, 2).T
-    pairs, num_capped = propose_pairs(keys.astype(np.uint64), documents, max_bucket)
-    return pairs.tolist(), num_capped
-
-
-def test_documents_under_one_key_are_paired_once_whatever_the_order_of_entries():
-    entries = [(9, 2**40), (5, 30), (9, 10), (7, 99), (5, 10), (9, 30), (5, 30)]
-    expected = [[10, 30], [10, 2**40], [30, 2**40]]
-    assert propose(entries) == (expected, 0)
-    assert propose(entries[::-1]) == (expected, 0)
-
-
-def test_no_pair_comes_from_keys_of_one_document():
-    assert propose([(1, 1), (2, 2), (3, 3), (3, 3)]) == ([], 0)
-    assert propose([]) == ([], 0)
-
-
-def test_a_full_bucket_pairs_each_document_with_the_first_ones_and_those_just_before_it():
-    pairs, num_capped = propose([(1, document) for document in range(6)], max_bucket=4)
-    first, before = [[0, n] for n in range(2, 6)], [[n, n + 1] for n in range(5)]
-    assert pairs == sorted(first + before)
-    assert num_capped == 15 - len(pairs)
-    assert propose([(1, document) for document in range(4)], max_bucket=4)[1] == 0
-
-
-def test_pairs_grow_with_the_documents_of_a_bucket_not_with_their_square():
-    pairs, num_capped = propose([(1, document) for document in range(5000)], max_bucket=16)
-    assert len(pairs) < 8 * 5000
-    assert len(pairs) + num_capped == 5000 * 4999 // 2
-
-
-def test_merging_pairs_in_between_changes_nothing(monkeypatch: pytest.MonkeyPatch):
-    random = np.random.default_rng(0)
-    entries = np.stack([random.integers(0, 50, 600), random.integers(0, 100, 600)], axis=1).tolist()
-    whole = propose(entries)
-    monkeypatch.setattr(minhash, "PENDING_PAIRS", 10)
-    assert propose(entries) == whole
-    assert len(whole[0]) > 1000
 
 
 def jsonl_texts(path: Path) -> list[str]:
@@ -184,6 +143,6 @@ def test_nearly_every_true_pair_is_proposed(shared_data: Path, name: str, rows: 
     hashes, offsets = shingle_hashes(texts, 5)
     truth = true_pairs(hashes, offsets)
     keys = band_keys(signatures(hashes, offsets, 100, seed=1), 20, 5)
-    pairs, _ = propose_pairs(keys.ravel(), np.repeat(np.arange(len(texts)), 20), max_bucket=1000)
+    pairs = propose_pairs(keys.ravel(), np.repeat(np.arange(len(texts)), 20), max_bucket=1000).pairs
     assert len(truth) == num_true
     assert 100 * len(truth & set(map(tuple, pairs.tolist()))) >= 99 * num_true

@@ -18,7 +18,7 @@ NUM_UNITS = 8
 #: Before the first unit, between units, between write and publish, and after it; each run gets a little further.
 UNIT_POINTS = ("unit", "unit@2", "written@3", "published@4")
 #: What some stages do once all units are done.
-LATER_POINTS = {"dedup": ("decided@2",), "count": ("merged",)}
+LATER_POINTS = {"dedup": ("repeats@2", "pairs", "resolved", "decided@2"), "count": ("merged",)}
 #: Between the links and the manifest, and between the manifest and the end.
 LAST_POINTS = ("linked", "manifest")
 
@@ -26,8 +26,9 @@ LAST_POINTS = ("linked", "manifest")
 def write_raw(folder: Path, part: int) -> None:
     lines = []
     for index in range(12):
-        # Index 0 is the same text in every file: exact copies; the others differ.
-        text = " ".join(words(100 * part * min(index, 1) + index, 60))
+        # Index 0 is the same text in every file: exact copies. Index 1 differs in a word: near copies. The others differ.
+        text = " ".join(words(100 * part * (index > 1) + index, 60))
+        text += f" word{part}" * (index == 1)
         sentence = f"The {text} and that is what there is to say of it, with all the rest that was to be said."
         lines.append(json.dumps({"id": f"{part}-{index}", "text": sentence}))
     folder.mkdir(parents=True, exist_ok=True)

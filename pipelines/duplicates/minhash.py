@@ -1,8 +1,7 @@
-"""Shingle sets -> signatures -> bands -> candidate pairs: what *may* be near-duplicate. True Jaccard decides later.
+"""Shingle sets -> signatures -> bands: documents that share a band's key *may* be near-duplicate.
 
     (hashes, offsets)  ->  signatures   uint32 [n_docs, num_hashes]   two agree in a place with p = Jaccard
     signatures         ->  band_keys    uint64 [n_docs, num_bands]    equal keys: equal in a whole band
-    (keys, documents)  ->  propose_pairs                              pairs that share a key, each once
 
 Signatures are one-permutation hashing with its empty bins filled by fresh hashes of the same set: each shingle is
 thrown into one of ``num_hashes`` bins and a bin keeps its smallest value; bins still empty get a second throw, then a
@@ -11,8 +10,6 @@ costs two passes instead of ``num_hashes``. Measured with 100 hashes on 1,500 to
 shingles at similarity 0.5 to 0.8: no bias, a spread of 0.7 to 1.0 times that of classic MinHash, and as many pairs
 proposed as `proposal_probability` says.
 """
-
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +28,6 @@ NO_KEY = np.uint64(0xFFFFFFFFFFFFFFFF)
 NUM_THROWS = 2
 #: Shingles handled at a time, so that the arrays stay in the second-level cache.
 BLOCK_SHINGLES = 1 << 16
-#: Candidate pairs held beside the distinct ones before they are merged (8 bytes each).
-PENDING_PAIRS = 1 << 22
 
 
 def signatures(hashes: U64, offsets: I64, num_hashes: int, seed: int) -> U32:
@@ -87,40 +82,6 @@ def proposal_probability(similarity: float, num_bands: int, rows_per_band: int) 
     return 1.0 - (1.0 - similarity**rows_per_band) ** num_bands
 
 
-def propose_pairs(keys: U64, documents: I64, max_bucket: int) -> tuple[I64, int]:
-    """The distinct pairs of documents that share a key, and how many pairs were left out because a bucket was too full.
-
-    The ascending order of ``documents`` must come from content (the preferred one first), for it decides what a full
-    bucket proposes. Up to ``max_bucket`` documents under one key give all their pairs. Of more, each document is paired
-    with the first ``max_bucket // 4`` of the bucket and with the ``max_bucket // 4`` just before it: the likely
-    survivors, and those nearest in content order (in length, where that is the order). So a document brings at most
-    ``max_bucket / 2`` pairs a key, however many are alike. On 4,287 templated court rulings in order of falling length,
-    a cap of 16 proposed a quarter of the pairs and dropped the same 1,736 documents as no cap.
-
-    Args:
-        keys: band keys, uint64 ``[n]``, of any bands; all of a key's documents must be there. `NO_KEY` is skipped.
-        documents: whose key it is, int64 ``[n]``; a repeated (key, document) counts once.
-        max_bucket: documents under one key that give all their pairs.
-    Returns:
-        ``(pairs, num_capped)``: pairs int64 ``[n_pairs, 2]``, the preferred first in each, ascending; the number of
-        pairs left out, summed over full buckets (another band may still propose some of them).
-    """
-    names, numbers = np.unique(documents[keys != NO_KEY], return_inverse=True)
-    members, places, sizes = _buckets(keys[keys != NO_KEY], numbers)
-    reach = max(1, max_bucket // 4)
-
-    distinct = np.empty(0, np.int64)
-    pending: list[I64] = []
-    num_capped = _num_pairs_of_full_buckets(places, sizes, max_bucket)
-    for better, worse in _pairs_in_buckets(places, sizes, max_bucket, reach):
-        num_capped -= int(np.count_nonzero(sizes[worse] > max_bucket))
-        pending.append(members[better] * len(names) + members[worse])
-        if sum(map(len, pending)) > max(PENDING_PAIRS, len(distinct)):
-            distinct, pending = _distinct(distinct, *pending), []
-    distinct = _distinct(distinct, *pending)
-    return names[np.stack(np.divmod(distinct, max(len(names), 1)), axis=1)], num_capped
-
-
 def _sign_block(signed: U32, hashes: U64, counts: I64, constants: U64) -> None:
     """Fills the rows of ``signed``; ``counts`` int64 ``[n_rows]`` says how many of ``hashes`` belong to each."""
     rows = np.arange(len(counts))
@@ -160,50 +121,3 @@ def _hash_each_bin(hashes: U64, counts: I64, constants: U64) -> U32:
         np.bitwise_xor(hashed, mask, out=hashed)
         np.minimum.reduceat(hashed, starts, out=smallest[bin_])
     return smallest.T
-
-
-def _buckets(keys: U64, numbers: I64) -> tuple[I64, I64, I64]:
-    """Documents that share a key, by key, ascending in each: (document, place in its bucket, bucket's size)."""
-    order = np.lexsort((numbers, keys))
-    keys, numbers = keys[order], numbers[order]
-    new_key = np.ones(len(keys), bool)
-    new_key[1:] = keys[1:] != keys[:-1]
-    fresh = new_key.copy()
-    fresh[1:] |= numbers[1:] != numbers[:-1]
-    starts = np.flatnonzero(new_key[fresh])
-    lengths = np.diff(starts, append=np.count_nonzero(fresh))
-    sizes = np.repeat(lengths, lengths)
-    places = np.arange(len(sizes)) - np.repeat(starts, lengths)
-    shared = sizes > 1
-    return numbers[fresh][shared], places[shared], sizes[shared]
-
-
-def _pairs_in_buckets(places: I64, sizes: I64, max_bucket: int, reach: int) -> Iterator[tuple[I64, I64]]:
-    """(better, worse) positions of the pairs to propose, none twice, in runs of one distance or one first member."""
-    full = sizes > max_bucket
-    near = np.flatnonzero(places > 0)
-    for distance in range(1, max_bucket):
-        near = near[(places[near] >= distance) & ((distance <= reach) | ~full[near])]
-        if not len(near):
-            break
-        yield near - distance, near
-    far = np.flatnonzero(full)
-    for first in range(reach):
-        far = far[places[far] > first + reach]
-        if not len(far):
-            break
-        yield far - places[far] + first, far
-
-
-def _num_pairs_of_full_buckets(places: I64, sizes: I64, max_bucket: int) -> int:
-    full = sizes[(places == 0) & (sizes > max_bucket)]
-    return int((full * (full - 1) // 2).sum())
-
-
-def _distinct(*arrays: I64) -> I64:
-    # numpy.unique goes through a hash table (numpy 2.3): 122 s on 32 million pairs where this takes 5 s.
-    values = np.concatenate(arrays)
-    values.sort()
-    fresh = np.ones(len(values), bool)
-    fresh[1:] = values[1:] != values[:-1]
-    return values[fresh]

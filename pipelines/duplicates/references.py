@@ -1,8 +1,8 @@
 """References to documents and the packed records that cross a shuffle in place of text.
 
-A reference is a uint64: the number of the document's unit in the plan << 40 | its row in the unit. The plan is
-sorted by names that come from content, so references do not depend on file names, workers or arrival; they live
-within one run and stand in no output.
+A reference is a uint64: the number of the document's unit in the plan << 40 | its row among the unit's signed rows.
+The plan is sorted by names that come from content, so references do not depend on file names, workers or arrival; they
+live within one run and stand in no output.
 
 Worked example: row 7 of the third unit is ``2 << 40 | 7``.
 """
@@ -16,18 +16,20 @@ import pyarrow as pa
 UNIT_SHIFT = 40
 ROW_MASK = (1 << UNIT_SHIFT) - 1
 
-#: A 128-bit key of a document with what ranks it among equals: longer first, then the smaller order key.
-KEYED = np.dtype([("key", "<u8"), ("key2", "<u8"), ("ref", "<u8"), ("chars", "<u8"), ("order", "<u8")])
-#: One band of one document's signature; the longer document is preferred where a bucket is too full for all pairs.
-BANDED = np.dtype([("key", "<u8"), ("ref", "<u8"), ("order", "<u8"), ("chars", "<u4")])
-#: A candidate pair, a < b.
-PAIR = np.dtype([("a", "<u8"), ("b", "<u8")])
-#: A pair at or above the threshold: shared shingles, and shingles of both together.
-VERIFIED = np.dtype([("a", "<u8"), ("b", "<u8"), ("shared", "<u4"), ("union", "<u4")])
-#: A document to drop for one that is kept; similarity is shared / union. measure indexes MEASURES.
-DROP = np.dtype([("ref", "<u8"), ("kept", "<u8"), ("shared", "<u4"), ("union", "<u4"), ("measure", "u1")])
+#: One key of a document: half of an id's or a text's digest, a band, a fingerprint. All that crosses a large shuffle.
+KEYED = np.dtype([("key", "<u8"), ("ref", "<u8")])
+#: A candidate pair, a < b: how many bands proposed it (0: none did), and how many fingerprints the two share.
+PAIR = np.dtype([("a", "<u8"), ("b", "<u8"), ("bands", "<u4"), ("fingerprints", "<u4")])
+#: A pair that is alike enough. jaccard: ``total`` counts the shingles of both together; contained: those of the
+#: document that stands in the other, which ``inner`` names (0: a, 1: b). measure indexes MEASURES.
+VERIFIED = np.dtype(
+    [("a", "<u8"), ("b", "<u8"), ("shared", "<u4"), ("total", "<u4"), ("measure", "u1"), ("inner", "u1")]
+)
+#: A document to drop for one that is kept; similarity is shared / total.
+DROP = np.dtype([("ref", "<u8"), ("kept", "<u8"), ("shared", "<u4"), ("total", "<u4"), ("measure", "u1")])
 
-MEASURES = ("repeated_id", "exact", "jaccard")
+MEASURES = ("repeated_id", "exact", "jaccard", "contained")
+REPEATED_ID, EXACT, JACCARD, CONTAINED = range(4)
 
 
 def make_refs(unit_index: int, num_rows: int) -> np.ndarray:
@@ -76,12 +78,14 @@ class SignedUnits:
     paths: tuple[str, ...]
 
     def table(self, unit_index: int) -> pa.Table:
-        """The signed rows of one unit."""
+        """The signed rows of one unit; only the columns that are looked at are read from the disk."""
         with pa.memory_map(self.paths[unit_index]) as file:
             return pa.ipc.open_stream(file).read_all()
 
     def take(self, refs: np.ndarray, columns: list[str]) -> pa.Table:
         """The rows of the given references, in their order."""
+        if not len(refs):
+            return self.table(next(i for i, path in enumerate(self.paths) if path)).select(columns).slice(0, 0)
         parts, places = [], []
         units, rows = unit_of(refs), row_of(refs)
         for unit in np.unique(units).tolist():

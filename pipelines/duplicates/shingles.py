@@ -169,12 +169,19 @@ NORMALIZATIONS: dict[str, Callable[[bytes, I64], tuple[bytes, I64, I64]]] = {
 
 def _close_gaps(letters: U8, gaps: npt.NDArray[np.bool_], text_ends: I64) -> tuple[bytes, I64, I64]:
     """The letters with each run of gaps as one space, but for those at the ends of a text."""
-    after_gap = np.ones(len(letters) + 1, bool)
-    after_gap[1:] = gaps
-    after_gap[text_ends] = True
-    kept = np.flatnonzero(~(gaps & after_gap[:-1]))
-    closed = np.where(gaps, np.uint8(0x20), letters).take(kept)
-    ends = np.searchsorted(kept, text_ends)
+    # Few bytes are gaps and fewer go: the work is done at their places alone.
+    places = np.flatnonzero(gaps)
+    first_of_text = np.zeros(len(letters) + 1, bool)
+    first_of_text[text_ends] = True
+    goes = first_of_text.take(places)
+    goes[1:] |= places[1:] == places[:-1] + 1
+    closed = letters.copy()
+    closed[places] = 0x20
+    gone = places[goes]
+    kept = np.ones(len(letters), bool)
+    kept[gone] = False
+    closed = closed[kept] if len(gone) else closed
+    ends = text_ends - np.searchsorted(gone, text_ends)
     starts, stops = ends[:-1], ends[1:]
     ends_in_gap = (stops > starts) & (closed.take(stops - 1, mode="clip") == 0x20) if len(closed) else 0
     return closed.tobytes(), starts, stops - ends_in_gap

@@ -1,6 +1,9 @@
 """Signing: what deduplication must know of each document, made in one pass over a unit and kept beside it.
 
-data/clean/<unit>.parquet  ->  <cache>/<unit>.arrow  (doc_id, id_key, content_key, chars, bands)
+    data/clean/<unit>.parquet           ->  <cache>/<unit>.arrow  (doc_id, row, id_key, content_key, chars, bands, …)
+    <older>/dedup/index/<unit>.parquet  ->  <cache>/<unit>.arrow  the same, of an earlier run: no text is read
+
+The documents that stay have their signed rows published as the index, for a later run to search in.
 """
 
 import hashlib
@@ -12,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.duplicates.fingerprints import winnow
 from pipelines.duplicates.minhash import band_keys, signatures
 from pipelines.duplicates.shingles import normalized_hashes, shingle_hashes
 from pipelines.spine.schema import as_documents
@@ -22,23 +26,33 @@ from pipelines.spine.work import Outcome
 
 @dataclass(frozen=True)
 class SignParams:
-    """The part of ``params.yaml: dedup`` that shapes signatures."""
+    """The part of ``params.yaml: dedup`` that shapes signed rows: two runs can meet only where it is the same."""
 
+    normalization: str
     shingle_size: int
     num_bands: int
     rows_per_band: int
     seed: int
+    with_fingerprints: bool
+
+
+#: Shingles of which one becomes a fingerprint: a passage of so many, standing in two documents, is always found. 32
+#: words are two sentences; one shingle in 17 is shuffled.
+FINGERPRINT_WINDOW = 32
 
 
 def signed_schema(num_bands: int) -> pa.Schema:
-    """Keys are little-endian uint64: two for the id, two for the content, one a band."""
+    """Row: in the document shard. Keys are little-endian uint64: two for the id, two for the content, one a band."""
+    key = pa.field("item", pa.uint64(), False)
     return pa.schema(
         [
             pa.field("doc_id", pa.string(), False),
-            pa.field("id_key", pa.list_(pa.field("item", pa.uint64(), False), 2), False),
-            pa.field("content_key", pa.list_(pa.field("item", pa.uint64(), False), 2), False),
+            pa.field("row", pa.int64(), False),
+            pa.field("id_key", pa.list_(key, 2), False),
+            pa.field("content_key", pa.list_(key, 2), False),
             pa.field("chars", pa.int64(), False),
-            pa.field("bands", pa.list_(pa.field("item", pa.uint64(), False), num_bands), False),
+            pa.field("bands", pa.list_(key, num_bands), False),
+            pa.field("fingerprints", pa.list_(key), False),
         ]
     )
 
@@ -49,19 +63,24 @@ def id_keys(doc_ids: list[str]) -> np.ndarray:
     return np.frombuffer(digests, "<u8").reshape(-1, 2)
 
 
-def sign(batch: pa.RecordBatch, params: SignParams) -> pa.RecordBatch:
-    """The signed rows of a batch of documents."""
+def sign(batch: pa.RecordBatch, first_row: int, params: SignParams) -> pa.RecordBatch:
+    """The signed rows of a batch of documents, the first of which is row ``first_row`` of its shard."""
     doc_ids, texts = batch.column("doc_id").to_pylist(), batch.column("text")
     hashes, offsets = shingle_hashes(texts, params.shingle_size)
     signed = signatures(hashes, offsets, params.num_bands * params.rows_per_band, params.seed)
     bands = band_keys(signed, params.num_bands, params.rows_per_band)
+    if not params.with_fingerprints:
+        hashes, offsets = hashes[:0], 0 * offsets
+    prints, ends = winnow(hashes, offsets, FINGERPRINT_WINDOW)
     schema = signed_schema(params.num_bands)
     columns = [
         pa.array(doc_ids, pa.string()),
+        pa.array(np.arange(first_row, first_row + batch.num_rows), pa.int64()),
         _fixed_lists(id_keys(doc_ids), schema.field("id_key").type),
-        _fixed_lists(normalized_hashes(texts), schema.field("content_key").type),
+        _fixed_lists(normalized_hashes(texts, params.normalization), schema.field("content_key").type),
         pc.utf8_length(texts).cast(pa.int64()),
         _fixed_lists(bands, schema.field("bands").type),
+        pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(prints), type=schema.field("fingerprints").type),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -78,9 +97,18 @@ def fixed_lists_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     return chunk.flatten().to_numpy(zero_copy_only=False).reshape(-1, size)
 
 
+def lists_arrays(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """A column of lists of uint64 as ``(values, lengths)``: uint64, and int64 ``[rows]``."""
+    lists = column.combine_chunks()
+    return lists.flatten().to_numpy(zero_copy_only=False), pc.list_value_length(lists).to_numpy().astype(np.int64)
+
+
 @dataclass(frozen=True)
 class SignUnit:
-    """Work: one unit of documents -> its signed rows, in row order. Memory: one row group."""
+    """Work: one unit of documents -> its signed rows, in row order. Memory: one row group.
+
+    A unit of an older corpus gives those that its index holds.
+    """
 
     params: SignParams
     stage: ClassVar[str] = "dedup"
@@ -89,7 +117,24 @@ class SignUnit:
 
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """One step a row group."""
-        path = unit.inputs[0].path
+        path, row = unit.inputs[0].path, 0
         for batch in read_batches(path):
-            documents = as_documents(batch, path)
-            yield Outcome(taken=documents.num_rows, outputs={"": sign(documents, self.params)})
+            if is_older(unit):
+                rows = batch.cast(signed_schema(self.params.num_bands))
+            else:
+                rows = sign(as_documents(batch, path), row, self.params)
+            row += batch.num_rows
+            yield Outcome(taken=batch.num_rows, outputs={"": rows}, apart=_num_keys(rows))
+
+
+def _num_keys(rows: pa.RecordBatch) -> dict[str, int]:
+    return {"fingerprints": len(rows.column("fingerprints").flatten())}
+
+
+#: Setting of a unit whose documents an earlier run has decided: its inputs are the index and the documents.
+OLDER = ("older", "yes")
+
+
+def is_older(unit: Unit) -> bool:
+    """Whether the unit's documents were decided by an earlier run."""
+    return OLDER in unit.settings

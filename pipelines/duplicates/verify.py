@@ -1,70 +1,122 @@
-"""Verification: candidate pairs are read again and decided by the true Jaccard similarity of their shingle sets."""
+"""Verification: candidate pairs are decided by the true similarity of their documents' shingle sets.
 
-from collections.abc import Iterable, Sequence
+    jaccard     shared / shingles of both together             >= threshold
+    contained   shared / shingles of the smaller document      >= containment threshold, where jaccard is not
+
+Thresholds are compared between integers: ``shared * denominator >= numerator * total``.
+"""
+
+from collections.abc import Iterator
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipelines.duplicates.references import PAIR, VERIFIED, row_of, unit_of
-from pipelines.duplicates.shingles import jaccard, shingle_hashes
+from pipelines.duplicates.references import CONTAINED, JACCARD, VERIFIED
+from pipelines.duplicates.shingle_sets import ShingleSets
+from pipelines.duplicates.shingles import I64, U64
 
-
-def read_texts(path: str, rows: np.ndarray) -> list[str]:
-    """The texts of some rows of a document shard; only the row groups that hold them are read.
-
-    Args:
-        path: a Parquet file.
-        rows: row numbers, int64, ascending.
-    """
-    texts: list[str] = []
-    with pq.ParquetFile(path) as file:
-        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-        starts = np.concatenate([[0], np.cumsum(sizes)])
-        groups = np.searchsorted(starts, rows, side="right") - 1
-        for group in np.unique(groups).tolist():
-            column = file.read_row_group(group, columns=["text"], use_threads=False)["text"]
-            texts += column.take(pa.array(rows[groups == group] - starts[group])).to_pylist()
-    return texts
+#: Shingles of the documents of a block of pairs that are held at a time: 32 MB.
+BLOCK_SHINGLES = 1 << 22
+#: Of two texts of which one stands in the other, at least a quarter of the smaller one's fingerprints are shared.
+MIN_SHARED_FINGERPRINTS = Fraction(1, 4)
+#: A text of fewer shingles is contained in nothing: a headline, a greeting, a byline stands in many texts by right.
+MIN_CONTAINED_SHINGLES = 32
 
 
-def shingle_sets(refs: np.ndarray, paths: Sequence[str], shingle_size: int) -> dict[int, np.ndarray]:
-    """Reference -> sorted distinct shingle hashes, uint64, of the given documents.
+class Thresholds(NamedTuple):
+    """What is alike enough; 0 for containment: it is not looked for."""
 
-    Args:
-        refs: distinct references, ascending.
-        paths: document shards in plan order.
-        shingle_size: units a shingle.
-    """
-    sets: dict[int, np.ndarray] = {}
-    for unit in np.unique(unit_of(refs)).tolist():
-        mine = refs[unit_of(refs) == unit]
-        hashes, offsets = shingle_hashes(read_texts(paths[unit], row_of(mine)), shingle_size)
-        for place, ref in enumerate(mine.tolist()):
-            sets[ref] = np.unique(hashes[offsets[place] : offsets[place + 1]])
-    return sets
+    jaccard: Fraction
+    containment: Fraction
 
 
-def verify_pairs(pairs: np.ndarray, sets: dict[int, np.ndarray], threshold: Fraction) -> np.ndarray:
-    """The pairs whose similarity is at or above the threshold, as VERIFIED records in the order given.
-
-    The comparison is between integers: ``shared * denominator >= numerator * union``.
-    """
-    found = np.empty(len(pairs), VERIFIED)
-    number = 0
-    for a, b in zip(pairs["a"].tolist(), pairs["b"].tolist(), strict=True):
-        shared, union = jaccard(sets[a], sets[b])
-        if union and shared * threshold.denominator >= threshold.numerator * union:
-            found[number] = (a, b, shared, union)
-            number += 1
-    return found[:number]
-
-
-def distinct_pairs(blobs: Iterable[bytes]) -> np.ndarray:
-    """The distinct pairs of all packed blobs, sorted: the order of arrival does not matter."""
-    pairs = np.frombuffer(b"".join(blobs), PAIR)
+def merge_pairs(pairs: np.ndarray) -> np.ndarray:
+    """The distinct pairs, ascending, with the sums of what proposed them; PAIR records in any order."""
     pairs = pairs[np.lexsort((pairs["b"], pairs["a"]))]
     first = np.ones(len(pairs), bool)
-    first[1:] = pairs[1:] != pairs[:-1]
-    return pairs[first]
+    first[1:] = (pairs["a"][1:] != pairs["a"][:-1]) | (pairs["b"][1:] != pairs["b"][:-1])
+    starts = np.flatnonzero(first)
+    merged = pairs[starts]
+    for name in ("bands", "fingerprints"):
+        merged[name] = np.add.reduceat(pairs[name], starts) if len(starts) else 0
+    return merged
+
+
+def worth_verifying(pairs: np.ndarray, num_fingerprints_a: I64, num_fingerprints_b: I64) -> np.ndarray:
+    """The pairs that a band proposed, or that share enough fingerprints for the one to stand in the other."""
+    fewer = np.minimum(num_fingerprints_a, num_fingerprints_b)
+    shared = pairs["fingerprints"].astype(np.int64)
+    share = MIN_SHARED_FINGERPRINTS
+    enough = (share.denominator * shared >= share.numerator * fewer) & (shared > 0)
+    return pairs[(pairs["bands"] > 0) | enough]
+
+
+def verify_pairs(pairs: np.ndarray, sets: ShingleSets, thresholds: Thresholds) -> np.ndarray:
+    """The pairs that are alike enough, as VERIFIED records in the order given.
+
+    Args:
+        pairs: PAIR records, ascending; all their documents have sets.
+        sets: of the documents.
+        thresholds: of both measures.
+    """
+    found = [np.empty(0, VERIFIED)]
+    for block in _blocks(pairs, sets):
+        refs = np.unique(np.concatenate([block["a"], block["b"]]))
+        hashes, offsets = sets.read(sets.places(refs))
+        members = np.stack([np.searchsorted(refs, block["a"]), np.searchsorted(refs, block["b"])], axis=1)
+        shared = count_shared(members, hashes, offsets)
+        found.append(_judge(block, shared, np.diff(offsets)[members], thresholds))
+    return np.concatenate(found)
+
+
+def _blocks(pairs: np.ndarray, sets: ShingleSets) -> Iterator[np.ndarray]:
+    """Runs of pairs whose documents have about BLOCK_SHINGLES in all, at least one pair each."""
+    refs = np.unique(np.concatenate([pairs["a"], pairs["b"]]))
+    places = sets.places(refs)
+    sizes = (places["stop"] - places["start"]).astype(np.int64)
+    fresh = np.ones(len(pairs), bool)
+    fresh[1:] = pairs["a"][1:] != pairs["a"][:-1]
+    cost = sizes[np.searchsorted(refs, pairs["b"])] + fresh * sizes[np.searchsorted(refs, pairs["a"])]
+    numbers = np.cumsum(cost) // BLOCK_SHINGLES
+    cuts = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
+    yield from (block for block in np.split(pairs, cuts) if len(block))
+
+
+def count_shared(members: I64, hashes: U64, offsets: I64) -> I64:
+    """How many shingles the two documents of each pair share, int64 ``[n_pairs]``.
+
+    Args:
+        members: numbers of documents, int64 ``[n_pairs, 2]``; pairs with one first member stand together.
+        hashes: sorted sets, uint64, one behind the other.
+        offsets: int64 ``[n_docs + 1]``.
+    """
+    shared = np.zeros(len(members), np.int64)
+    firsts = np.flatnonzero(np.diff(members[:, 0], prepend=-1))
+    for begin, end in zip(firsts.tolist(), [*firsts[1:].tolist(), len(members)], strict=True):
+        one = hashes[offsets[members[begin, 0]] : offsets[members[begin, 0] + 1]]
+        for number, document in enumerate(members[begin:end, 1].tolist(), start=begin):
+            other = hashes[offsets[document] : offsets[document + 1]]
+            if not len(one) or not len(other):
+                continue
+            few, many = (one, other) if len(one) < len(other) else (other, one)
+            shared[number] = np.count_nonzero(many.take(np.searchsorted(many, few), mode="clip") == few)
+    return shared
+
+
+def _judge(pairs: np.ndarray, shared: I64, sizes: I64, thresholds: Thresholds) -> np.ndarray:
+    """VERIFIED records of the pairs that pass; ``sizes`` int64 ``[n_pairs, 2]``."""
+    union, smaller = sizes.sum(axis=1) - shared, sizes.min(axis=1)
+    alike = _reaches(shared, union, thresholds.jaccard)
+    contained = ~alike & (smaller >= MIN_CONTAINED_SHINGLES) & bool(thresholds.containment)
+    contained &= _reaches(shared, smaller, thresholds.containment)
+    found = np.zeros(len(pairs), VERIFIED)
+    found["a"], found["b"], found["shared"] = pairs["a"], pairs["b"], shared
+    found["total"] = np.where(alike, union, smaller)
+    found["measure"] = np.where(alike, JACCARD, CONTAINED)
+    found["inner"] = sizes[:, 1] < sizes[:, 0]
+    return found[alike | contained]
+
+
+def _reaches(shared: I64, total: I64, threshold: Fraction) -> np.ndarray:
+    return (shared * threshold.denominator >= threshold.numerator * total) & (total > 0) & (shared > 0)

@@ -106,7 +106,12 @@ class Job:
         return Heartbeat(str(folder))
 
     def publish_units(
-        self, units: Sequence[Unit], counts: str, judge: Judge | None = None, cache: UnitCache | None = None
+        self,
+        units: Sequence[Unit],
+        counts: str,
+        judge: Judge | None = None,
+        cache: UnitCache | None = None,
+        texts: Mapping[str, str] | None = None,
     ) -> Ledger:
         """Links what the units left into the output folder and publishes it.
 
@@ -115,6 +120,7 @@ class Job:
             counts: what the ledger counts.
             judge: refuses a result by its total and by-source ledgers, which are written, before the manifest is.
             cache: where the receipts lie; the stage's own unit cache when not given.
+            texts: further files of the folder by name, which no shard is.
         Raises:
             CorpusmillError: a unit has no receipt, a sum does not close, or the judge refuses.
         """
@@ -136,9 +142,11 @@ class Job:
         evidence = {evidence_place(s) for u in units if (r := cache.receipt(u)) for s in r.evidence}
         total, by_source = merge(counts, parts)
         self._write_ledger(total, by_source)
+        for name, text in (texts or {}).items():
+            storage.write_text(self.output / name, text)
         if judge is not None:
             judge(total, by_source)
-        self._finish(shards, evidence)
+        self._finish(shards, evidence | set(texts or {}))
         return total
 
     def publish(self, shards: Iterable[Shard], ledger: Ledger, others: Iterable[str] = ()) -> None:

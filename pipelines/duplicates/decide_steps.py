@@ -1,0 +1,150 @@
+"""The decision on Beam: candidate pairs -> shingle sets -> verified pairs -> who goes -> each unit's drop list.
+
+Steps wait for one another by the numbers of the units that are done; what they found lies in the plan's files.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.duplicates.decisions import DropsOfUnit, by_ref, near_drops, repoint
+from pipelines.duplicates.older import index_schema
+from pipelines.duplicates.plan import Plan, Round
+from pipelines.duplicates.references import (
+    DROP,
+    MEASURES,
+    PAIR,
+    REPEATED_ID,
+    VERIFIED,
+    row_of,
+    split_by,
+    unit_of,
+    unpack,
+)  # fmt: skip
+from pipelines.duplicates.shingle_sets import ShingleSets, write_sets
+from pipelines.duplicates.steps import REPEATS, OnPlan
+from pipelines.duplicates.verify import Thresholds, merge_pairs, verify_pairs, worth_verifying
+from pipelines.spine import faults
+from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.progress import Heartbeat
+from pipelines.spine.units import Unit
+from pipelines.spine.work import run_unit
+
+CANDIDATES, VERIFIED_PAIRS, NEAR = "candidates", "verified", "near"
+REF = np.dtype("<u8")
+
+
+class GatherCandidates(OnPlan):
+    """(number, unit) -> (unit, packed references) of all documents in the unit's pairs, which become a file."""
+
+    def __init__(self, plan: Plan, rounds: Sequence[Round]) -> None:
+        super().__init__(plan)
+        self._rounds = rounds
+
+    def process(self, element: tuple[int, Unit]) -> Iterator[tuple[int, bytes]]:
+        index, _ = element
+        files = self._plan.files
+        found = [files.read(of.name, index, PAIR) for of in self._rounds]
+        pairs = merge_pairs(np.concatenate([*found, np.empty(0, PAIR)]))
+        if self._plan.params.containment_threshold and len(pairs):
+            pairs = worth_verifying(pairs, self._num_fingerprints(pairs["a"]), self._num_fingerprints(pairs["b"]))
+        files.write(CANDIDATES, index, pairs)
+        refs = np.unique(np.concatenate([pairs["a"], pairs["b"]]))
+        yield from split_by(unit_of(refs), refs)
+
+    def _num_fingerprints(self, refs: np.ndarray) -> np.ndarray:
+        counts = np.empty(len(refs), np.int64)
+        for unit in np.unique(unit_of(refs)).tolist():
+            mine = unit_of(refs) == unit
+            lengths = pa.compute.list_value_length(self._signed.table(unit)["fingerprints"]).to_numpy()
+            counts[mine] = lengths[row_of(refs[mine])]
+        return counts
+
+
+class WriteSets(OnPlan):
+    """(unit, packed references) -> the unit's number, once the shingle sets of those documents lie in a file."""
+
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
+        index, packed = element
+        refs = np.unique(unpack(packed, REF))
+        rows = self._signed.take(refs, ["row"])["row"].to_numpy()
+        params = self._plan.params
+        write_sets(self._plan.files, index, refs, rows, self._plan.documents(index), params.shingle_size)
+        yield index
+
+
+class Verify(OnPlan):
+    """(number, unit) -> the number, once its verified pairs lie in a file; reads the sets of other units too."""
+
+    def process(self, element: tuple[int, Unit], sets_written: Iterable[int]) -> Iterator[int]:
+        index, _ = element
+        params, files = self._plan.params, self._plan.files
+        thresholds = Thresholds(Fraction(str(params.threshold)), Fraction(str(params.containment_threshold)))
+        verified = verify_pairs(files.read(CANDIDATES, index, PAIR), ShingleSets(files), thresholds)
+        files.write(VERIFIED_PAIRS, index, verified)
+        faults.reach("dedup:verified")
+        if len(verified):
+            yield index
+
+
+class Resolve(OnPlan):
+    """(one key, numbers of units) -> the same numbers, once who goes lies in files by unit. One process holds all pairs."""
+
+    def process(self, element: tuple[None, Iterable[int]]) -> Iterator[int]:
+        units = sorted(set(element[1]))
+        self._refuse_too_many(sum(self._num_verified(index) for index in units))
+        pairs = [self._plan.files.read(VERIFIED_PAIRS, index, VERIFIED) for index in units]
+        verified = np.concatenate([*pairs, np.empty(0, VERIFIED)])
+        refs = np.unique(np.concatenate([verified["a"], verified["b"]]))
+        drops = near_drops(verified, refs, self._plan.preference.rank(refs, self._signed))
+        for index, packed in split_by(unit_of(drops["ref"]), drops):
+            self._plan.files.write(NEAR, index, unpack([packed], DROP))
+        faults.reach("dedup:resolved")
+        yield from units
+
+    def _num_verified(self, index: int) -> int:
+        path = self._plan.files.path(VERIFIED_PAIRS, index)
+        return path.stat().st_size // VERIFIED.itemsize if path.exists() else 0
+
+    def _refuse_too_many(self, number: int) -> None:
+        limit = self._plan.params.max_verified_pairs
+        if number > limit:
+            raise CorpusmillError(
+                f"{number:,} verified pairs of near copies",
+                where="dedup",
+                expected=f"at most {limit:,} (dedup.max_verified_pairs)",
+                hint=f"one process holds them, {VERIFIED.itemsize} bytes each and about 10 times that to resolve; raise "
+                "the limit, or look for boilerplate that makes everything alike",
+            )
+
+
+class WriteDrops(OnPlan):
+    """(number, unit) -> the number, once the unit's drop list and index lie in the cache."""
+
+    def process(self, element: tuple[int, Unit], resolved: Iterable[int]) -> Iterator[int]:
+        index, unit = element
+        if index >= self._plan.num_older and self._signed.paths[index]:
+            schema = index_schema(self._plan.params, unit) if self._plan.params.write_index else None
+            work = DropsOfUnit(index, self._drops(index), self._signed, schema)
+            run_unit(unit, work, self._plan.decided, Heartbeat())
+            faults.reach("dedup:decided")
+            yield index
+
+    def _drops(self, index: int) -> np.ndarray:
+        """Repeated ids, exact copies that point at what stays, and near copies of one unit."""
+        files = self._plan.files
+        repeats = files.read(REPEATS, index, DROP)
+        exact = repeats["measure"] != REPEATED_ID
+        units = np.unique(unit_of(repeats["kept"][exact])).tolist()
+        near = np.concatenate([files.read(NEAR, unit, DROP) for unit in units]) if units else np.empty(0, DROP)
+        return np.concatenate([repeats[~exact], repoint(repeats[exact], by_ref(near)), files.read(NEAR, index, DROP)])
+
+
+def count_measures(verified: Iterable[np.ndarray]) -> dict[str, int]:
+    """How many verified pairs there are of each measure."""
+    counts = np.zeros(len(MEASURES), np.int64)
+    for pairs in verified:
+        counts += np.bincount(pairs["measure"], minlength=len(MEASURES))
+    return dict(zip(MEASURES, counts.tolist(), strict=True))

@@ -1,0 +1,148 @@
+"""What every worker must know of a run: its parameters, its units, and the files that its steps leave for one another.
+
+Steps meet in files, one a unit and step, under a folder that only this plan of units and these parameters use. So what a
+step found is not held by a runner, and a run that was killed goes on behind its last finished step.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.duplicates.preference import Preference
+from pipelines.duplicates.references import SignedUnits
+from pipelines.duplicates.signing import SignParams
+from pipelines.spine import storage
+from pipelines.spine.progress import Heartbeat
+from pipelines.spine.units import Unit, UnitCache
+
+
+@dataclass(frozen=True)
+class DedupParams:
+    """``params.yaml: dedup``."""
+
+    normalization: str
+    threshold: float
+    containment_threshold: float
+    shingle_size: int
+    num_bands: int
+    rows_per_band: int
+    bands_per_round: int
+    seed: int
+    survivor: str
+    source_priority: tuple[str, ...]
+    max_bucket: int
+    num_partitions: int
+    max_verified_pairs: int
+    max_dropped_percent: dict[str, int]
+    write_index: bool
+
+    @property
+    def signing(self) -> SignParams:
+        with_fingerprints = self.containment_threshold > 0
+        return SignParams(
+            self.normalization, self.shingle_size, self.num_bands, self.rows_per_band, self.seed, with_fingerprints
+        )
+
+
+@dataclass(frozen=True)
+class Round:
+    """The keys that are shuffled together: bands [first, last), and one part of the fingerprints (-1: none)."""
+
+    first_band: int
+    last_band: int
+    part: int = -1
+    num_parts: int = 1
+
+    @property
+    def name(self) -> str:
+        return f"{self.first_band}-{self.last_band}-{self.part}-{self.num_parts}"
+
+
+#: A search of fewer keys than this (16 MB) takes one round, whatever ``bands_per_round`` says.
+SMALL_SEARCH_KEYS = 1 << 20
+
+
+def plan_rounds(params: DedupParams, num_documents: int, num_fingerprints: int) -> list[Round]:
+    """The rounds of a search: each shuffles about ``bands_per_round`` keys a document, bands first.
+
+    How the keys are divided changes nothing in what is found.
+    """
+    if num_documents * params.num_bands + num_fingerprints < SMALL_SEARCH_KEYS:
+        return [Round(0, params.num_bands, 0 if num_fingerprints else -1)]
+    firsts = range(0, params.num_bands, params.bands_per_round)
+    bands = [Round(first, min(first + params.bands_per_round, params.num_bands)) for first in firsts]
+    num_parts = -(-num_fingerprints // (num_documents * params.bands_per_round))
+    return bands + [Round(0, 0, part, num_parts) for part in range(num_parts)]
+
+
+@dataclass(frozen=True)
+class SearchFiles:
+    """Packed records that one step leaves for another, by step and number of the unit."""
+
+    folder: str
+
+    def path(self, step: str, index: int) -> Path:
+        """Where they lie."""
+        return Path(self.folder) / step / str(index)
+
+    def write(self, step: str, index: int, records: np.ndarray) -> None:
+        """Publishes the records; doing it again with the same ones is harmless. Without records, no file."""
+        if len(records):
+            with storage.publishing(self.path(step, index)) as file:
+                file.write(np.ascontiguousarray(records).data)
+
+    def read(self, step: str, index: int, dtype: np.dtype) -> np.ndarray:
+        """The records, none where no file is."""
+        try:
+            return np.fromfile(self.path(step, index), dtype)
+        except FileNotFoundError:
+            return np.empty(0, dtype)
+
+    def finish(self, step: str, text: str = "") -> None:
+        """Marks a step as done for all units."""
+        storage.write_text(Path(self.folder) / f"{step}.done", text)
+
+    def finished(self, step: str) -> str | None:
+        """What `finish` wrote; None for a step that is not done."""
+        try:
+            return (Path(self.folder) / f"{step}.done").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run.
+
+    Attributes:
+        units: those of older corpora first, each group sorted by name.
+        num_older: how many of the units are older.
+        signed: finished units of signed rows.
+        decided: finished units of drop lists.
+        files: what steps leave for one another.
+        preference: who stays.
+    """
+
+    units: tuple[Unit, ...]
+    num_older: int
+    signed: UnitCache
+    decided: UnitCache
+    files: SearchFiles
+    params: DedupParams
+    preference: Preference
+    heartbeat: Heartbeat
+    versions: dict[str, str]
+
+    def signed_units(self) -> SignedUnits:
+        """Look-up of ids and ranks; ask only once every unit is signed. A unit without documents has no file."""
+        paths = []
+        for unit in self.units:
+            receipt = self.signed.receipt(unit)
+            found = receipt is not None and receipt.shards
+            paths.append(str(self.signed.folder(unit) / f"{unit.name}.arrow") if found else "")
+        return SignedUnits(tuple(paths))
+
+    def documents(self, index: int) -> str:
+        """The shard that holds the documents of a unit."""
+        return self.units[index].inputs[-1].path

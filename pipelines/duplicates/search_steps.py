@@ -1,0 +1,125 @@
+"""The search for candidate pairs on Beam: the keys of one round, the pairs under each key, and the pairs of each unit."""
+
+import json
+from collections.abc import Iterable, Iterator
+
+import apache_beam as beam
+import numpy as np
+
+from pipelines.duplicates.plan import Plan, Round
+from pipelines.duplicates.proposals import Proposals, propose_pairs
+from pipelines.duplicates.references import DROP, KEYED, PAIR, by_partition, split_by, unit_of, unpack
+from pipelines.duplicates.signing import fixed_lists_array, lists_arrays
+from pipelines.duplicates.steps import REPEATS, OnPlan
+from pipelines.duplicates.verify import merge_pairs
+from pipelines.spine import faults
+from pipelines.spine.units import Unit
+
+BANDS, FINGERPRINTS = range(2)
+COUNTED = "counted"  # the tag of what `Propose` says of its buckets
+
+
+class RoundKeys(OnPlan):
+    """(number, unit) -> ((kind, partition), packed KEYED): the round's keys of the documents that are left."""
+
+    def __init__(self, plan: Plan, of: Round) -> None:
+        super().__init__(plan)
+        self._of = of
+
+    def process(self, element: tuple[int, Unit]) -> Iterator[tuple[tuple[int, int], bytes]]:
+        index, _ = element
+        if self._signed.paths[index]:
+            yield from self._of_unit(index)
+
+    def _of_unit(self, index: int) -> Iterator[tuple[tuple[int, int], bytes]]:
+        refs, table = self._left(index, self._plan.files.read(REPEATS, index, DROP))
+        bands = fixed_lists_array(table["bands"]) if self._of.last_band else np.empty((0, 0))
+        for band in range(self._of.first_band, self._of.last_band):
+            yield from self._packed(BANDS, bands[:, band], refs)
+        if self._of.part >= 0:
+            values, lengths = lists_arrays(table["fingerprints"])
+            holders = np.repeat(refs, lengths)
+            mine = values % np.uint64(self._of.num_parts) == self._of.part
+            yield from self._packed(FINGERPRINTS, values[mine] // np.uint64(self._of.num_parts), holders[mine])
+
+    def _packed(self, kind: int, keys: np.ndarray, refs: np.ndarray) -> Iterator[tuple[tuple[int, int], bytes]]:
+        records = np.empty(len(refs), KEYED)
+        records["key"], records["ref"] = keys, refs
+        for partition, packed in by_partition(records["key"], records, self._plan.params.num_partitions):
+            yield (kind, partition), packed
+
+
+class Propose(OnPlan):
+    """((kind, partition), KEYED) -> (unit of the pair's smaller member, PAIR); beside them, what was too much."""
+
+    def process(self, element: tuple[tuple[int, int], Iterable[bytes]]) -> Iterator[tuple[int, bytes]]:
+        (kind, _), packed = element
+        keyed = unpack(packed, KEYED)
+        proposed, pairs = self._pairs(keyed)
+        records = np.zeros(len(pairs), PAIR)
+        records["a"], records["b"] = pairs.min(1), pairs.max(1)
+        records["bands" if kind == BANDS else "fingerprints"] = np.minimum(proposed.num_keys, 0xFFFFFFFF)
+        records = records[unit_of(records["b"]) >= self._plan.num_older]  # older documents were compared already
+        # A pair lives with its smaller member's unit.
+        yield from split_by(unit_of(records["a"]), records)
+        counts = {"full_buckets": proposed.num_full, "pairs_capped": proposed.num_capped}
+        said = beam.pvalue.TaggedOutput(COUNTED, (None, {**counts, "largest_bucket": proposed.largest}))
+        yield said  # type: ignore[misc]  # Beam checks the main output's type alone
+
+    def _pairs(self, keyed: np.ndarray) -> tuple[Proposals, np.ndarray]:
+        """What is proposed, and the pairs as references, uint64 ``[n, 2]``.
+
+        `propose_pairs` wants the preferred document first. The order matters in full buckets alone, so only their
+        documents are looked up.
+        """
+        refs, documents = np.unique(keyed["ref"], return_inverse=True)
+        _, buckets, sizes = np.unique(keyed["key"], return_inverse=True, return_counts=True)
+        full = np.unique(documents[sizes[buckets] > self._plan.params.max_bucket])
+        place = np.zeros(len(refs), np.int64)
+        if len(full):
+            place[full] = self._plan.preference.rank(refs[full], self._signed)
+        order = np.lexsort((refs, place))
+        rank = np.empty(len(refs), np.int64)
+        rank[order] = np.arange(len(refs))
+        proposed = propose_pairs(keyed["key"], rank[documents], self._plan.params.max_bucket)
+        return proposed, refs[order][proposed.pairs]
+
+
+class WritePairs(OnPlan):
+    """(unit, PAIR of a round) -> a file of distinct pairs."""
+
+    def __init__(self, plan: Plan, of: Round) -> None:
+        super().__init__(plan)
+        self._of = of
+
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
+        index, packed = element
+        self._plan.files.write(self._of.name, index, merge_pairs(unpack(packed, PAIR)))
+        faults.reach("dedup:pairs")
+        yield index
+
+
+class WriteCounts(beam.DoFn):
+    """What all partitions of a round said of their buckets -> a file; sums, and the largest bucket."""
+
+    def __init__(self, plan: Plan, of: Round) -> None:
+        self._plan, self._of = plan, of
+
+    def process(self, element: tuple[None, Iterable[dict[str, int]]]) -> Iterator[int]:
+        counts = add_counts(element[1])
+        self._plan.files.finish(f"counts-{self._of.name}", json.dumps(counts))
+        yield 0
+
+
+def add_counts(parts: Iterable[dict[str, int]]) -> dict[str, int]:
+    """The counts of several partitions or rounds together.
+
+    >>> add_counts([{"full_buckets": 1, "pairs_capped": 5, "largest_bucket": 9}] * 2)
+    {'full_buckets': 2, 'pairs_capped': 10, 'largest_bucket': 9}
+    """
+    total = {"full_buckets": 0, "pairs_capped": 0, "largest_bucket": 0}
+    for part in parts:
+        for name in ("full_buckets", "pairs_capped"):
+            total[name] += part[name]
+        total["largest_bucket"] = max(total["largest_bucket"], part["largest_bucket"])
+    return total

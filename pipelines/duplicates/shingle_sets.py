@@ -1,0 +1,107 @@
+"""The shingle sets of candidate documents: written once in a pass over each unit, read a block at a time.
+
+A pair's documents lie in two units, anywhere. Reading their texts pair by pair would unpack the same row groups again and
+again; so each unit's candidates are shingled in one pass, and a side file holds their sorted sets.
+
+    sets/<unit>     uint64: the sets one behind the other       8 bytes a shingle
+    places/<unit>   PLACE records, ascending by reference: where each set begins and ends
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.duplicates.plan import SearchFiles
+from pipelines.duplicates.references import unit_of
+from pipelines.duplicates.shingles import I64, U64, shingle_hashes
+from pipelines.spine import storage
+
+PLACE = np.dtype([("ref", "<u8"), ("start", "<u8"), ("stop", "<u8")])
+SETS, PLACES = "sets", "places"
+
+
+def read_texts(path: str, rows: np.ndarray) -> Iterator[pa.Array]:
+    """The texts of some rows of a document shard, a row group at a time; only those that hold them are read.
+
+    Args:
+        path: a Parquet file.
+        rows: row numbers, int64, ascending.
+    """
+    with pq.ParquetFile(path) as file:
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        groups = np.searchsorted(starts, rows, side="right") - 1
+        for group in np.unique(groups).tolist():
+            column = file.read_row_group(group, columns=["text"], use_threads=False)["text"]
+            yield column.take(pa.array(rows[groups == group] - starts[group])).combine_chunks()
+
+
+def distinct_sets(hashes: U64, offsets: I64) -> tuple[U64, I64]:
+    """Each document's shingles, sorted and without repeats.
+
+    >>> distinct_sets(np.array([7, 3, 7, 5], np.uint64), np.array([0, 3, 4]))
+    (array([3, 7, 5], dtype=uint64), array([0, 2, 3]))
+    """
+    ordered = hashes.copy()
+    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        ordered[start:stop].sort()
+    first = np.ones(len(ordered), bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    first[offsets[:-1][np.diff(offsets) > 0]] = True
+    kept = np.concatenate([[0], np.cumsum(first)])
+    return ordered[first], kept[offsets]
+
+
+def write_sets(files: SearchFiles, index: int, refs: U64, rows: I64, path: str, shingle_size: int) -> None:
+    """Writes the sets of some documents of a unit. Memory: one row group.
+
+    Args:
+        files: where.
+        index: the unit's number.
+        refs: ascending; ``rows`` are their rows in the shard ``path``, ascending too.
+        shingle_size: units a shingle.
+    """
+    places = np.zeros(len(refs), PLACE)
+    places["ref"] = refs
+    with storage.publishing(files.path(SETS, index)) as file:
+        written = number = 0
+        for texts in read_texts(path, rows):
+            sets, ends = distinct_sets(*shingle_hashes(texts, shingle_size))
+            mine = places[number : number + len(texts)]
+            mine["start"], mine["stop"] = ends[:-1] + written, ends[1:] + written
+            file.write(sets.data)
+            written, number = written + len(sets), number + len(texts)
+    files.write(PLACES, index, places)
+
+
+@dataclass(frozen=True)
+class ShingleSets:
+    """The sets of the candidates of all units, by reference."""
+
+    files: SearchFiles
+
+    def places(self, refs: U64) -> np.ndarray:
+        """PLACE records of the given references, which are ascending and have sets."""
+        parts = []
+        for unit in np.unique(unit_of(refs)).tolist():
+            places = self.files.read(PLACES, unit, PLACE)
+            parts.append(places[np.searchsorted(places["ref"], refs[unit_of(refs) == unit])])
+        return np.concatenate(parts) if parts else np.empty(0, PLACE)
+
+    def read(self, places: np.ndarray) -> tuple[U64, I64]:
+        """The sets at the given places: ``(hashes, offsets)``, uint64 and int64 ``[n + 1]``."""
+        offsets = np.concatenate([[0], np.cumsum((places["stop"] - places["start"]).astype(np.int64))])
+        hashes = np.empty(int(offsets[-1]), np.uint64)
+        units = unit_of(places["ref"])
+        for unit in np.unique(units).tolist():
+            path = self.files.path(SETS, unit)
+            if not path.stat().st_size:
+                continue
+            sets = np.memmap(path, np.uint64, "r")
+            for number in np.flatnonzero(units == unit).tolist():
+                place = places[number]
+                hashes[offsets[number] : offsets[number + 1]] = sets[int(place["start"]) : int(place["stop"])]
+        return hashes, offsets
