@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from bench.tools import Usage, run_alone
-from pipelines.duplicates.minhash import band_keys, propose_pairs, signatures
+from pipelines.duplicates.minhash import band_keys, signatures
+from pipelines.duplicates.proposals import propose_pairs
 from pipelines.duplicates.shingles import shingle_hashes
 from pipelines.runner import WORKERS
 from pipelines.spine.lineage import VERSIONS_FILE
@@ -96,7 +97,7 @@ def proposed_pairs(texts: pa.Array | list[str], params: dict[str, Any], max_buck
     preferred = np.lexsort((np.arange(len(chars)), -chars))
     rank = np.empty(len(chars), np.int64)
     rank[preferred] = np.arange(len(chars))
-    found = propose_pairs(bands.reshape(-1), np.repeat(rank, bands.shape[1]), max_bucket)[0]
+    found = propose_pairs(bands.reshape(-1), np.repeat(rank, bands.shape[1]), max_bucket).pairs
     return np.sort(preferred[found], axis=1)
 
 
