@@ -182,7 +182,7 @@ def test_growth_compares_cpu_time_with_n_log_n() -> None:
     def result(number: int, cpu: float) -> Result:
         return Result(number, 1, 1, 0, 0, (0, 0), (0, 0), Usage(9.0, cpu, number * 500), {})
 
-    ratio, allowed = growth(result(1000, 2.0), result(10_000, 30.0))
+    ratio, allowed = growth(result(1000, 3.0), result(10_000, 31.0), Usage(1.0, 1.0, 0))
     assert ratio == 15.0
     assert allowed == pytest.approx(10 * 4 / 3)
     assert result(1000, 1.0).bytes_per_document(Usage(1.0, 1.0, 100_000)) == 400.0
