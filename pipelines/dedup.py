@@ -17,6 +17,7 @@ dropped, and no alike pair that was looked at has both members kept.
 Run by ``dvc repro dedup``, or alone:
 ``python -m pipelines.dedup --input data/clean --output data/dedup --ledger data/dedup/ledger.json``
 Against an older corpus: ``--older OLD/dedup OLD/clean``, as often as there are such.
+Why one document went, beside the one that stays: ``python -m pipelines.dedup --explain enwiki:12``
 """
 
 import argparse
@@ -30,6 +31,7 @@ from pathlib import Path
 import apache_beam as beam
 
 from pipelines.duplicates.decide_steps import GatherCandidates, Resolve, Verify, WriteDrops, WriteSets
+from pipelines.duplicates.explaining import OPTION, explain_command
 from pipelines.duplicates.losses import DEFAULT, judge_losses
 from pipelines.duplicates.minhash import choose_bands, proposal_probability
 from pipelines.duplicates.older import plan_older
@@ -147,6 +149,9 @@ class DecideUnits(beam.PTransform):
 
 def main(argv: Sequence[str]) -> None:
     """The stage's command."""
+    if any(word.partition("=")[0] == OPTION for word in argv):
+        explain_command(argv)
+        return
     with opened(STAGE, argv, _add_options) as job:
         _check(job.params)
         older = plan_older(job.args.older, job.params)
