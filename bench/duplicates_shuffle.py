@@ -4,7 +4,7 @@ Sizes of records are those of `pipelines.duplicates.references`. How many keys a
 planted corpora of three sizes (``bench.duplicates_planted``), whose pairs come from copies: a share of the corpus, so
 pairs a document stay the same. Real text adds accidental pairs, which grow with the corpus: 20 bands of 5 rows propose
 two documents of similarity s with 20 s^5, so at s = 0.01 a document meets 2 of a billion others; no full bucket gives a
-document more than ``max_bucket / 2`` pairs. Both stand apart from what is measured here.
+document more than ``max_bucket / 8`` pairs. Both stand apart from what is measured here.
 
 The simulation unpacks one partition of a round's keys and proposes its pairs, as `search_steps.Propose` does, in a
 process of its own. From its peak above an empty process come the partitions that 2 GB a worker need.
