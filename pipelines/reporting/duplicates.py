@@ -122,4 +122,5 @@ def chance(search: Mapping[str, Any], similarity: float) -> str:
     '99.96'
     """
     hundredths = int(10_000 * proposal_probability(similarity, search["num_bands"], search["rows_per_band"]))
+    hundredths = hundredths if similarity >= 1 else min(hundredths, 9999)
     return f"{hundredths // 100}.{hundredths % 100:02}"

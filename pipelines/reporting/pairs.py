@@ -1,6 +1,5 @@
 """Pairs for a reader to judge by: a document that was dropped beside the one that was kept for it, differences marked."""
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -89,8 +88,16 @@ def _folded(text: str, is_first: bool, is_last: bool, limit: int) -> str:
     """What is shown of a stretch that both texts have; all of a first one that is short beside the limit."""
     if len(text) <= (limit // 2 if is_first else 2 * LEAD_CHARS):
         return excerpt(text, limit)
-    head = "" if is_first else excerpt(text, LEAD_CHARS).removesuffix("…")
-    start = len(text) - LEAD_CHARS
-    while start < len(text) and unicodedata.combining(text[start]):
-        start += 1
-    return f"{head}…" if is_last else f"{head}…{excerpt(text[start:], LEAD_CHARS)}"
+    head = "" if is_first else _whole_words(text[: LEAD_CHARS + 1])
+    tail = "" if is_last else _whole_words(text[: -LEAD_CHARS - 2 : -1])[::-1]
+    return f"{excerpt(head, LEAD_CHARS)}…{excerpt(tail, LEAD_CHARS)}"
+
+
+def _whole_words(text: str) -> str:
+    """Without its last character, nor a word that this cuts; in scripts without spaces nothing more is taken away.
+
+    >>> _whole_words("the long road hom"), _whole_words("很長的路"), _whole_words("the long road ")
+    ('the long road ', '很長的', 'the long road')
+    """
+    cut = text.rfind(" ", len(text) * 3 // 4) + 1
+    return text[: cut if 0 < cut < len(text) else -1]
