@@ -48,7 +48,7 @@ class Workspace:
         return self.fetch(*options)
 
     def declare(self, *sources: dict[str, object]) -> None:
-        self.params.write_text(json.dumps({"fetch": {"sources": sources}}), encoding="utf-8")
+        self.params.write_text(json.dumps({"fetch": {"sources": sources, "evaluation_sets": []}}), encoding="utf-8")
 
     def fetch(self, *options: str) -> dict[str, object]:
         places = ["--output", str(self.manifest.parent), "--cache", str(self.folder / "cache")]

@@ -32,7 +32,7 @@ TALLIED_SHOWN = 20
 #: Stages whose sources, edits and tallies have a section of their own.
 TOLD_BELOW = ("clean",)
 #: Stages that read documents and pass none on.
-BESIDE = ("quality",)
+BESIDE = ("quality", "decontaminate")
 
 #: The row of the evaluation that is no baseline.
 OURS = "this model"

@@ -41,6 +41,17 @@ DUPLICATE = pa.schema(
     ]
 )
 
+#: A span of a document that an evaluation set holds too, ``[start, stop)`` in characters of the clean text: one row a
+#: span, those of one document ascending and disjoint. action: drop or cut.
+CONTAMINATED = pa.schema(
+    [
+        *_strings("doc_id", "set", "item"),
+        pa.field("start", pa.int64(), False),
+        pa.field("stop", pa.int64(), False),
+        *_strings("matched", "action"),
+    ]
+)
+
 #: How often a pre-token (bytes) stands in the train text; the metadata name the pattern that cut it.
 PATTERN_KEY = b"pattern"
 COUNT = pa.schema([pa.field("pre_token", pa.binary(), False), pa.field("count", pa.int64(), False)])
