@@ -59,10 +59,10 @@ def choose_sets(names: Sequence[str], sets: str, decontaminated: str, cache: Pat
     Args:
         names: ``evaluate.sets``.
         sets: ``evaluation.json`` of `fetch`; may be "" where no set is named.
-        decontaminated: ``sets.json`` of `decontaminate`; "": nothing was looked for.
+        decontaminated: ``sets.json`` of `decontaminate`; "" or no such file: nothing was looked for.
         cache: where `fetch` keeps the bytes.
     Raises:
-        CorpusmillError: `fetch` has no set of that name, or a file is missing or damaged.
+        CorpusmillError: `fetch` has no set of that name, or a file is damaged.
     """
     if not names:
         return []
@@ -141,15 +141,14 @@ def score_texts(model: Decoder, config: ModelConfig, rows: PackedTexts, rows_per
 
 
 def _read_searched(place: str) -> dict[str, Any]:
+    nothing: dict[str, Any] = {"action": "drop", "sets": []}
     if not place:
-        return {"action": "drop", "sets": []}
+        return nothing
     try:
         document: dict[str, Any] = json.loads(Path(place).read_text(encoding="utf-8"))
         document["action"], [(entry["name"], *(entry[key] for key in _COUNTS)) for entry in document["sets"]]
     except FileNotFoundError:
-        raise CorpusmillError(
-            "nothing was decontaminated yet", where=place, hint="run `dvc repro decontaminate`"
-        ) from None
+        return nothing
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorpusmillError(f"damaged: {error!r}", where=place, hint="run `dvc repro -f decontaminate`") from None
     return document
