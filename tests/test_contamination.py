@@ -224,7 +224,7 @@ def slow_covered(document: list[str], items: list[list[str]], sizes: NgramSizes)
 
 
 @given(documents=st.lists(texts_of, max_size=4), items=st.lists(texts_of, max_size=4))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=300)
 def test_what_is_found_is_exactly_what_the_definition_says(documents: list[str], items: list[str]) -> None:
     spans = dict(find_spans(index_of(items, sizes=SMALL), pa.array(documents, pa.string()), 0))
     for row, document in enumerate(documents):

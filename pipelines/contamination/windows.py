@@ -63,13 +63,16 @@ class UnitSums:
 
         A window may run into the next text: compare with ``text_stops``.
         """
-        num_words = -(-weight // self._sizes.characters)
-        stops = np.arange(num_words, num_words + len(self.weight) - 1)
+        starts = np.arange(len(self.weight) - 1)
+        stops = starts + -(-weight // self._sizes.characters)
         if self._has_alone:
-            # Only windows that are not words alone are searched for: elsewhere the number of words is known.
-            reached = self.weight.take(stops, mode="clip") - self.weight[:-1]
-            mixed = np.flatnonzero(reached != num_words * self._sizes.characters)
-            stops[mixed] = np.searchsorted(self.weight, self.weight[mixed] + weight)
+            # Of words alone, or characters alone, the number is known; only windows of both are searched for.
+            for each in (self._sizes.characters, self._sizes.words):
+                number = -(-weight // each)
+                stops[starts] = starts + number
+                reached = self.weight.take(starts + number, mode="clip") - self.weight[starts]
+                starts = starts[(reached != number * each) | (starts + number >= len(self.weight))]
+            stops[starts] = np.searchsorted(self.weight, self.weight[starts] + weight)
         return stops
 
     def hashes(self, starts: I64, stops: I64) -> U64:
