@@ -1,8 +1,9 @@
 """Fetch: the source list -> one manifest that names every raw file by its content.
 
-    params.yaml: fetch.sources  ->  data/fetch/manifest.json  (source, sha256, bytes, kind, language, licence, ...)
+    params.yaml: fetch.sources          ->  data/fetch/manifest.json    (source, sha256, bytes, kind, language, ...)
+                 fetch.evaluation_sets  ->  data/fetch/evaluation.json  (`pipelines.evaluation_sets`)
 
-Names, order and dates of the files leave no trace in the manifest, and it is written only when it changes; where
+Names, order and dates of the files leave no trace in either, and each is written only when it changes; where
 the bytes lie is kept in the cache (``pipelines.sources``). Local files are read in place, never copied. A run that
 finds nothing new takes no half a second: unchanged files are known by size, mtime and inode.
 
@@ -19,6 +20,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines import evaluation_sets
+from pipelines.evaluation_sets import EvaluationSet, FetchedSet, check_sets, sets_text
 from pipelines.locate import Finder, Found, Source, where_in_params
 from pipelines.sources import (
     CACHE,
@@ -43,6 +46,7 @@ class FetchParams:
     """``params.yaml: fetch``."""
 
     sources: tuple[Source, ...]
+    evaluation_sets: tuple[EvaluationSet, ...]
 
 
 def fetch(params: FetchParams, cache: Path, refresh: bool = False) -> tuple[list[FetchedFile], Ledger]:
@@ -71,12 +75,35 @@ def fetch(params: FetchParams, cache: Path, refresh: bool = False) -> tuple[list
     return sorted(files, key=lambda file: (file.source, file.sha256)), ledger
 
 
+def fetch_sets(params: FetchParams, cache: Path, refresh: bool = False) -> list[FetchedSet]:
+    """Every evaluation set with its distinct contents.
+
+    Raises:
+        CorpusmillError: a set is wrong, missing or unreadable.
+    """
+    check_sets(params.evaluation_sets)
+    stats = StatCache(cache)
+    finder = Finder(cache, stats, refresh)
+    sets: list[FetchedSet] = []
+    try:
+        for one in params.evaluation_sets:
+            found = finder.find(one)
+            for file in found:
+                _keep(file, raw_path(cache, file.sha256), {str(other.place) for other in found})
+            files = tuple(sorted({(file.sha256, file.bytes) for file in found}))
+            options = tuple(sorted(one.options.items()))
+            sets.append(FetchedSet(one.name, one.kind, one.columns, one.key, options, files, str(cache)))
+    finally:
+        stats.save()
+    return sets
+
+
 def main(argv: Sequence[str]) -> None:
     """The stage's command."""
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.fetch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder for manifest.json")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder for both files")
     parser.add_argument("--ledger", metavar="FILE", help="where the counts go (default: in the manifest alone)")
     parser.add_argument("--params", default="params.yaml", metavar="FILE", help="parameters (default: %(default)s)")
     parser.add_argument("--cache", default=CACHE, metavar="DIR", help="where the raw bytes lie (default: %(default)s)")
@@ -87,6 +114,8 @@ def main(argv: Sequence[str]) -> None:
     with _alone(cache / "raw" / "lock"):
         files, ledger = fetch(params, cache, args.refresh)
         faults.reach("fetch:linked")
+        sets = fetch_sets(params, cache, args.refresh)
+        _write_if_changed(target.with_name(evaluation_sets.NAME), sets_text(sets))
         written = _write_if_changed(target, manifest_text(files, ledger))
         if args.ledger:
             _write_if_changed(Path(args.ledger), dump({"stage": "fetch", **ledger.to_dict()}))

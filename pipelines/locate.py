@@ -11,6 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 from pipelines.sources import StatCache, folder_sha256, raw_path
 from pipelines.spine import storage
@@ -39,6 +40,25 @@ class Source:
     sha256: str
     columns: dict[str, str]
     options: dict[str, str]
+    section: ClassVar[str] = "sources"
+
+
+class Named(Protocol):
+    """What names files: an entry of the list ``section`` in ``params.yaml: fetch``."""
+
+    section: ClassVar[str]
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -64,7 +84,7 @@ class Finder:
         self.stats = stats
         self.refresh = refresh
 
-    def find(self, source: Source) -> list[Found]:
+    def find(self, source: Named) -> list[Found]:
         """The source's contents, one entry a file.
 
         Raises:
@@ -88,7 +108,7 @@ class Finder:
     def _file(self, path: Path) -> Found:
         return Found(self.stats.sha256(path), path.stat().st_size, path)
 
-    def _download(self, source: Source) -> Found:
+    def _download(self, source: Named) -> Found:
         url = source.path
         sha256 = source.sha256 or self.stats.recorded(url)
         path = raw_path(self.cache, sha256) if sha256 else None
@@ -111,7 +131,7 @@ class Finder:
         self.stats.remember(url, path, sha256)
         return Found(sha256, path.stat().st_size, path)
 
-    def _dataset(self, source: Source) -> Found:
+    def _dataset(self, source: Named) -> Found:
         """A folder by the names and contents of its files (``datasets`` reads meaning from names), else a hub name."""
         folder = Path(source.path).expanduser()
         if folder.is_dir():
@@ -133,7 +153,7 @@ class Finder:
         return found
 
 
-def _local_files(source: Source) -> list[Path]:
+def _local_files(source: Named) -> list[Path]:
     """The files that a local path, a glob or a package path names, absolute, links followed, sorted."""
     pattern = _in_package(source) if source.path.startswith(PACKAGE) else os.path.expanduser(source.path)
     # A file may have [ or * in its name: the name itself comes before the pattern.
@@ -152,7 +172,7 @@ def _local_files(source: Source) -> list[Path]:
     return files
 
 
-def _in_package(source: Source) -> str:
+def _in_package(source: Named) -> str:
     """The path of a file inside an installed package, found without importing it."""
     package, _, rest = source.path.removeprefix(PACKAGE).partition("/")
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
@@ -164,14 +184,14 @@ def _in_package(source: Source) -> str:
     return os.path.join(next(iter(spec.submodule_search_locations)), rest)
 
 
-def _check(source: Source, sha256: str, place: str) -> None:
+def _check(source: Named, sha256: str, place: str) -> None:
     if source.sha256 not in ("", sha256):
         raise CorpusmillError(
             "wrong checksum", where=f"source {source.name}, {place}", expected=source.sha256, got=sha256,
-            hint="get the right file, or write the new sha256 in params.yaml: fetch.sources",
+            hint="get the right file, or write the new sha256 in params.yaml",
         )  # fmt: skip
 
 
-def where_in_params(source: Source, field: str) -> str:
+def where_in_params(source: Named, field: str) -> str:
     """The place of a source's field, for an error."""
-    return f"params.yaml: fetch.sources, {source.name or 'unnamed'}.{field}"
+    return f"params.yaml: fetch.{source.section}, {source.name or 'unnamed'}.{field}"

@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,7 +49,7 @@ class Workspace:
         return self.fetch(*options)
 
     def declare(self, *sources: dict[str, object]) -> None:
-        self.params.write_text(json.dumps({"fetch": {"sources": sources}}), encoding="utf-8")
+        self.params.write_text(json.dumps({"fetch": {"sources": sources, "evaluation_sets": []}}), encoding="utf-8")
 
     def fetch(self, *options: str) -> dict[str, object]:
         places = ["--output", str(self.manifest.parent), "--cache", str(self.folder / "cache")]
@@ -454,3 +455,89 @@ def test_refresh_asks_the_server_again(workspace, server):
     server.body, server.tag = b"a newer dump", '"v2"'
     assert workspace.run(entry(server.url))["files"][0]["bytes"] == 10240
     assert workspace.run(entry(server.url), options=("--refresh",))["files"][0]["bytes"] == 12
+
+
+# --- evaluation sets
+
+
+def evaluation_set(path: object, **changes: object) -> dict[str, object]:
+    """An evaluation set as params.yaml has it."""
+    return {
+        "name": "quiz", "kind": "jsonl", "path": str(path), "sha256": "", "columns": ["question"], "key": "",
+        "options": {}, **changes,
+    }  # fmt: skip
+
+
+def run_with_sets(workspace: Workspace, source: Path, *sets: dict[str, object]) -> dict[str, object]:
+    content = {"fetch": {"sources": [entry(source)], "evaluation_sets": sets}}
+    workspace.params.write_text(json.dumps(content), encoding="utf-8")
+    workspace.fetch()
+    return json.loads((workspace.manifest.parent / "evaluation.json").read_text(encoding="utf-8"))
+
+
+def test_evaluation_sets_are_named_by_content_in_a_file_of_their_own(workspace, dumps):
+    (dumps / "q.jsonl").write_bytes(b'{"question": "?"}\n')
+    sets = [evaluation_set(dumps / "q.jsonl"), evaluation_set(dumps / "b*.txt", name="also")]
+    document = run_with_sets(workspace, dumps / "a.txt", *sets)
+    file = {"sha256": sha256(b'{"question": "?"}\n'), "bytes": 18}
+    common = {"kind": "jsonl", "columns": ["question"], "key": "", "options": {}}
+    assert document == {
+        "schema_version": 1,
+        "sets": [
+            {"name": "also", **common, "files": [{"sha256": sha256(TWO), "bytes": 12}]},
+            {"name": "quiz", **common, "files": [file]},
+        ],
+    }
+    assert (workspace.raw / file["sha256"]).read_bytes() == b'{"question": "?"}\n'
+    assert [one["source"] for one in json.loads(workspace.manifest.read_text())["files"]] == ["news"]
+
+
+def test_a_set_that_is_renamed_or_named_in_another_order_leaves_its_file_alone(workspace, dumps):
+    sets = [evaluation_set(dumps / "b.txt"), evaluation_set(dumps / "a.txt", name="also")]
+    run_with_sets(workspace, dumps / "a.txt", *sets)
+    before = (workspace.manifest.parent / "evaluation.json").stat()
+    (dumps / "b.txt").rename(dumps / "c.txt")
+    run_with_sets(workspace, dumps / "a.txt", sets[1], evaluation_set(dumps / "c.txt"))
+    after = (workspace.manifest.parent / "evaluation.json").stat()
+    assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+def test_another_set_leaves_the_manifest_of_the_sources_alone(workspace, dumps):
+    assert run_with_sets(workspace, dumps / "a.txt")["sets"] == []
+    before = workspace.manifest.stat()
+    assert len(run_with_sets(workspace, dumps / "a.txt", evaluation_set(dumps / "b.txt"))["sets"]) == 1
+    after = workspace.manifest.stat()
+    assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "expected"),
+    [
+        ({"name": "a/b"}, "name", "letters, digits"),
+        ({"kind": "mediawiki"}, "kind", "jsonl, csv, parquet, text"),
+        ({"sha256": "12"}, "sha256", "64 hex digits"),
+        ({"columns": []}, "columns", "columns of a table"),
+        ({"kind": "text", "options": {"split": "line"}}, "columns", r"\[\] for kind text"),
+        ({"kind": "text", "columns": [], "key": "id", "options": {"split": "line"}}, "key", '"" for kind text'),
+        ({"kind": "text", "columns": []}, "options", "split: line, file or marker"),
+        ({"options": {"members": "*"}}, "options", "none in an archive"),
+    ],
+)  # fmt: skip
+def test_a_wrong_evaluation_set_is_refused_with_its_place(workspace, dumps, changes, field, expected):
+    with pytest.raises(CorpusmillError) as error:
+        run_with_sets(workspace, dumps / "a.txt", evaluation_set(dumps / "b.txt", **changes))
+    name = changes.get("name", "quiz")
+    assert error.value.where == f"params.yaml: fetch.evaluation_sets, {name}.{field}"
+    assert re.search(expected, error.value.expected)
+
+
+def test_a_missing_file_of_an_evaluation_set_is_named_with_its_parameter(workspace, dumps):
+    with pytest.raises(CorpusmillError, match="nothing is there") as error:
+        run_with_sets(workspace, dumps / "a.txt", evaluation_set(dumps / "none.jsonl"))
+    assert error.value.where == "params.yaml: fetch.evaluation_sets, quiz.path"
+
+
+def test_two_evaluation_sets_of_one_name_are_refused(workspace, dumps):
+    with pytest.raises(CorpusmillError, match="wrong name") as error:
+        run_with_sets(workspace, dumps / "a.txt", *[evaluation_set(dumps / "b.txt")] * 2)
+    assert error.value.got == "'quiz twice'"

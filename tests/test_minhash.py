@@ -161,3 +161,14 @@ def test_nearly_every_true_pair_is_proposed(shared_data: Path, name: str, rows: 
     pairs = propose_pairs(keys.ravel(), np.repeat(np.arange(len(texts)), 20), max_bucket=1000).pairs
     assert len(truth) == num_true
     assert 100 * len(truth & set(map(tuple, pairs.tolist()))) >= 99 * num_true
+
+
+def test_the_curves_in_the_documentation_are_those_of_the_formula():
+    text = (Path(__file__).parents[1] / "docs" / "deduplication.md").read_text("utf-8")
+    lines = text.splitlines()
+    head = next(number for number, line in enumerate(lines) if line.startswith("| s |"))
+    similarities = [float(cell) for cell in lines[head].split("|")[2:-1]]
+    for line, (bands, rows) in zip(lines[head + 2 : head + 4], [(20, 5), (14, 8)], strict=True):
+        assert line.startswith(f"| {bands} × {rows} ")
+        written = [float(cell) for cell in line.split("|")[2:-1]]
+        assert written == [round(proposal_probability(s, bands, rows), 4) for s in similarities]

@@ -1,8 +1,10 @@
 """Evaluation: every text token scored once, the numbers as defined, and shards that do not fit refused."""
 
 import csv
+import hashlib
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 from corpora import write_params
 from token_shards import TEXTS, small_model, write_pack, write_tokenizer, write_trained
 
+from pipelines.evaluation_sets import FetchedSet, sets_text
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import read_manifest
 from tokenizer.encoding import Encoder
@@ -18,12 +21,24 @@ from train.model import Decoder
 from train.scoring import Score
 
 
-def run(folder: Path, model: Decoder, seq_len: int = 16, model_seq_len: int = 16) -> Path:
+def run(
+    folder: Path,
+    model: Decoder,
+    seq_len: int = 16,
+    model_seq_len: int = 16,
+    sets: tuple[str, ...] = (),
+    allow: bool = False,
+) -> Path:
     tokenizer = write_tokenizer(folder / "tokenizer.json")
     pack = write_pack(folder / "pack", tokenizer, seq_len)
     trained = write_trained(folder / "trained", model, tokenizer, model_seq_len)
-    params = write_params(folder / "params.yaml", evaluate={"num_threads": 1, "rows_per_batch": 3})
+    params = write_params(folder / "params.yaml", evaluate={
+        "num_threads": 1, "rows_per_batch": 3, "sets": list(sets), "allow_contaminated": allow,
+    })  # fmt: skip
     given = ["--input", str(pack), "--model", str(trained), "--output", str(folder / "out")]
+    if sets:
+        searched = str(folder / "decontaminate" / "sets.json")
+        given += ["--sets", str(folder / "fetch" / "evaluation.json"), "--decontaminated", searched]
     evaluate.main([*given, "--params", str(params), "--cache", str(folder / "cache")])
     return folder / "out"
 
@@ -99,3 +114,88 @@ def test_lost_text_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(token_shards, "pack_documents", forgetful)
     with pytest.raises(CorpusmillError, match=r"do not spell its documents|overlap or leave a gap"):
         run(tmp_path, small_model())
+
+
+QUIZ = [("Which river?", "東京の川です。"), ("Why did they leave so early in the morning, and who saw them?", "No.")]
+
+
+def write_sets(folder: Path, columns: tuple[str, ...] = ("q", "a")) -> FetchedSet:
+    """evaluation.json with one set of two items, its bytes where `fetch` keeps them."""
+    data = "".join(json.dumps({"q": q, "a": a}) + "\n" for q, a in QUIZ).encode()
+    sha256 = hashlib.sha256(data).hexdigest()
+    (folder / "cache" / "raw").mkdir(parents=True, exist_ok=True)
+    (folder / "cache" / "raw" / sha256).write_bytes(data)
+    one = FetchedSet("quiz", "jsonl", columns, "", (), ((sha256, len(data)),))
+    (folder / "fetch").mkdir(exist_ok=True)
+    (folder / "fetch" / "evaluation.json").write_text(sets_text([one]))
+    return one
+
+
+def write_searched(folder: Path, *sets: FetchedSet, action: str = "drop") -> None:
+    """sets.json as `decontaminate` writes it: each set found in five documents."""
+    facts = {"documents": 5, "items": 2, "items_unchecked": 1}
+    (folder / "decontaminate").mkdir(exist_ok=True)
+    entries = [{**one.to_entry(), **facts} for one in sets]
+    (folder / "decontaminate" / "sets.json").write_text(json.dumps({"action": action, "sets": entries}))
+
+
+@pytest.mark.parametrize(("action", "acted"), [("drop", "documents_dropped"), ("cut", "documents_cut")])
+def test_a_set_that_was_looked_for_is_scored_text_by_text(tmp_path: Path, action: str, acted: str) -> None:
+    model = small_model()
+    write_searched(tmp_path, write_sets(tmp_path), action=action)
+    output = run(tmp_path, model, sets=("quiz",))
+    score = json.loads((output / "metrics.json").read_text())["sets"]["quiz"]
+    encoder, nll, tokens = Encoder(tmp_path / "tokenizer.json"), 0.0, 0
+    for text in [text for column in zip(*QUIZ, strict=True) for text in column]:
+        ids = [0, *encoder.encode_batch([text])[0].tolist()]
+        tokens += len(ids) - 1
+        for start in range(0, len(ids) - 1, 16):
+            piece = torch.tensor(ids[start : start + 17])
+            with torch.no_grad():
+                logits = model(piece[None, :-1])[0].double()
+            nll += float(torch.nn.functional.cross_entropy(logits, piece[1:], reduction="sum"))
+    num_bytes = sum(len(text.encode()) for row in QUIZ for text in row)
+    assert score.pop("loss") == pytest.approx(nll / tokens, rel=1e-5)
+    assert score.pop("bits_per_byte") == pytest.approx(nll / math.log(2) / num_bytes, rel=1e-5)
+    assert score.pop("perplexity") == pytest.approx(math.exp(nll / tokens), rel=1e-4)
+    assert score == {
+        "tokens": num_bytes, "texts": 4, "decontaminated": True, acted: 5, "items": 2, "items_unchecked": 1,
+    }  # fmt: skip
+    assert json.loads((output / "ledger.json").read_text())["out"]["set quiz"] == num_bytes
+
+
+def test_a_set_that_was_not_looked_for_is_refused_and_reported_only_with_that_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sets(tmp_path)
+    write_searched(tmp_path)
+    with pytest.raises(CorpusmillError, match="quiz was not looked for in the corpus") as caught:
+        run(tmp_path, small_model(), sets=("quiz",))
+    assert "evaluate.allow_contaminated: true" in caught.value.hint
+    assert not (tmp_path / "out" / "metrics.json").exists()
+    output = run(tmp_path, small_model(), sets=("quiz",), allow=True)
+    score = json.loads((output / "metrics.json").read_text())["sets"]["quiz"]
+    assert score["decontaminated"] is False
+    assert score["tokens"] == sum(len(text.encode()) for row in QUIZ for text in row)
+    assert "documents_dropped" not in score
+    assert "NOT DECONTAMINATED" in capsys.readouterr().err
+
+
+def test_a_set_with_another_content_or_other_columns_was_not_looked_for(tmp_path: Path) -> None:
+    one = write_sets(tmp_path)
+    for other in (replace(one, files=(("0" * 64, 1),)), replace(one, columns=("q",))):
+        write_searched(tmp_path, other)
+        with pytest.raises(CorpusmillError, match="quiz was not looked for in the corpus"):
+            run(tmp_path, small_model(), sets=("quiz",))
+
+
+def test_an_unknown_set_is_refused_with_those_that_are_known(tmp_path: Path) -> None:
+    write_searched(tmp_path, write_sets(tmp_path))
+    with pytest.raises(CorpusmillError, match="no evaluation set piqa; known: quiz"):
+        run(tmp_path, small_model(), sets=("piqa",))
+
+
+def test_without_a_search_no_set_is_reported(tmp_path: Path) -> None:
+    write_sets(tmp_path)
+    with pytest.raises(CorpusmillError, match="quiz was not looked for in the corpus"):
+        run(tmp_path, small_model(), sets=("quiz",))

@@ -222,21 +222,25 @@ class TokenRows:
         return self._batch(indices, score_starts=False)
 
     def _batch(self, indices: Sequence[int], score_starts: bool) -> Batch:
-        width = self.facts.seq_len + 1
-        tokens = np.zeros((len(indices), width), np.int64)
-        segments = np.zeros((len(indices), width), np.int64)
-        targets = np.full((len(indices), width), IGNORED, np.int64)
-        for place, index in enumerate(indices):
-            row = self.row(index)
-            tokens[place] = row.tokens
-            ends = np.cumsum(row.lengths)
-            used = int(ends[-1])
-            segments[place, :used] = np.repeat(np.arange(1, len(ends) + 1), row.lengths)
-            targets[place, :used] = row.tokens[:used]
-            firsts = ends - row.lengths
-            hidden = firsts[row.offsets > 0] if score_starts else firsts
-            targets[place, hidden] = IGNORED
-        return Batch(tokens[:, :-1], segments[:, :-1], targets[:, 1:])
+        return make_batch([self.row(index) for index in indices], self.facts.seq_len, score_starts)
+
+
+def make_batch(rows: Sequence[Row], seq_len: int, score_starts: bool) -> Batch:
+    """Rows as the model takes them; ``score_starts``: document starts are targets too."""
+    width = seq_len + 1
+    tokens = np.zeros((len(rows), width), np.int64)
+    segments = np.zeros((len(rows), width), np.int64)
+    targets = np.full((len(rows), width), IGNORED, np.int64)
+    for place, row in enumerate(rows):
+        tokens[place] = row.tokens
+        ends = np.cumsum(row.lengths)
+        used = int(ends[-1])
+        segments[place, :used] = np.repeat(np.arange(1, len(ends) + 1), row.lengths)
+        targets[place, :used] = row.tokens[:used]
+        firsts = ends - row.lengths
+        hidden = firsts[row.offsets > 0] if score_starts else firsts
+        targets[place, hidden] = IGNORED
+    return Batch(tokens[:, :-1], segments[:, :-1], targets[:, 1:])
 
 
 def _view(array: pa.Array) -> Integers:

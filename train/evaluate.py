@@ -4,12 +4,16 @@
 
 text tokens of the documents = text tokens scored, each exactly once
 
+Evaluation sets that ``evaluate.sets`` names are scored too, text by text as `pack` makes rows (``train.sets``). One that
+`decontaminate` did not look for is refused, unless ``allow_contaminated`` is set; then metrics.json says so.
+
 Bits per byte = sum of nll of text tokens / (ln 2 x UTF-8 bytes): comparable between tokenizers. Document starts are
 not scored, and a row is all the context there is (``seq_len`` tokens, less at a document's or piece's beginning); the
 n-gram models see every document whole.
 
 Run by ``dvc repro evaluate``, or alone:
-``python -m train.evaluate --input data/pack --model data/pretrain --output data/evaluate``
+``python -m train.evaluate --input data/pack --model data/pretrain --sets data/fetch/evaluation.json
+--decontaminated data/decontaminate/sets.json --output data/evaluate``
 """
 
 import argparse
@@ -23,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.contamination.items import read_texts
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
@@ -35,6 +40,7 @@ from train.model import Decoder
 from train.ngram import NgramModel
 from train.saved import TOKENIZER, ModelConfig, check_fits, file_entry, read_model
 from train.scoring import Score, batch_scores, cut_batches
+from train.sets import PackedTexts, choose_sets, expect_decontaminated, score_texts
 
 SPLITS = ("val", "test")
 #: Name in the tables -> tokens of an n-gram. Trigrams are the strongest that a few million tokens can fill.
@@ -48,9 +54,11 @@ class EvaluateParams:
 
     num_threads: int
     rows_per_batch: int
+    sets: tuple[str, ...]
+    allow_contaminated: bool
 
 
-STAGE = Stage("train.evaluate", EvaluateParams, ("python", "torch", "numpy"))
+STAGE = Stage("train.evaluate", EvaluateParams, ("python", "torch", "numpy", "pyarrow", "tokenizers", "zstandard"))
 
 #: Sources of a split with what was scored there.
 SourceScores = dict[str, Score]
@@ -60,6 +68,8 @@ def main(argv: list[str]) -> None:
     """The command."""
     with opened(STAGE, argv, _add_options) as job:
         params: EvaluateParams = job.params
+        chosen = choose_sets(params.sets, job.args.sets, job.args.decontaminated, job.cache_root)
+        expect_decontaminated(chosen, params.allow_contaminated, job.args.decontaminated)
         set_deterministic(params.num_threads, seed=0)
         folder = Path(job.args.model)
         model, config = read_model(folder)
@@ -73,21 +83,32 @@ def main(argv: list[str]) -> None:
             ledger.take(num_text_tokens(rows, encoder))
             scores[split, "model"] = score_model(model, config, rows, params)
             ledger.give(split, sum(score.tokens for score in scores[split, "model"].values()))
+        of_sets = {}
+        for one in chosen:
+            texts = read_texts(one.fetched)
+            packed = PackedTexts([text.text for text in texts.texts], encoder, config.seq_len)
+            ledger.take(packed.num_text_tokens)
+            score = score_texts(model, config, packed, params.rows_per_batch)
+            ledger.give(f"set {one.name}", score.tokens)
+            of_sets[one.name] = {**score.to_dict(), "texts": len(texts.texts), **one.facts()}
         train = TokenRows(job.inputs[0], "train")
         for name, order in BASELINES.items():
             documents = (ids for shard in train.shards for ids in shard.documents())
             baseline = NgramModel.fit(documents, config.vocab_size, order)
             for split, rows in splits.items():
                 scores[split, name] = score_shards(rows, functools.partial(_ngram_sums, baseline))
-        job.also_read.append(str(folder))
+        job.also_read += [str(folder), *(str(Path(p).parent) for p in (job.args.sets, job.args.decontaminated) if p)]
         job.begin()
-        storage.write_text(job.output / "metrics.json", dump(metrics(scores)))
+        storage.write_text(job.output / "metrics.json", dump({**metrics(scores), "sets": of_sets}))
         storage.write_text(job.output / "baselines.csv", table(scores))
         names = ("baselines.csv", "metrics.json")
         job.publish([file_entry(job.output / name) for name in names], ledger)
     for split in SPLITS:
         line = "  ".join(f"{name} {_sum(scores[split, name]).bits_per_byte:.3f}" for name in ("model", *BASELINES))
         print(f"evaluate {split}  bits a byte: {line}", file=sys.stderr)
+    for one in chosen:
+        told = "" if one.entry else "  NOT DECONTAMINATED: the corpus may hold it"
+        print(f"evaluate {one.name}  bits a byte: {of_sets[one.name]['bits_per_byte']:.3f}{told}", file=sys.stderr)
 
 
 def num_text_tokens(rows: TokenRows, encoder: Encoder) -> int:
@@ -136,7 +157,7 @@ def score_shards(rows: TokenRows, sums: Callable[[MappedShard], tuple[float, int
 
 
 def metrics(scores: dict[tuple[str, str], SourceScores]) -> dict[str, Any]:
-    """What ``metrics.json`` holds: by split the model's score, its sources, and the baselines."""
+    """What ``metrics.json`` holds of the splits: by split the model's score, its sources, and the baselines."""
     return {
         split: {
             **_sum(scores[split, "model"]).to_dict(),
@@ -169,6 +190,8 @@ def _sum(scores: SourceScores) -> Score:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="data/pretrain", metavar="DIR", help="trained model (default: %(default)s)")
+    parser.add_argument("--sets", default="", metavar="FILE", help="evaluation.json of fetch, for evaluate.sets")
+    parser.add_argument("--decontaminated", default="", metavar="FILE", help="sets.json of decontaminate")
 
 
 if __name__ == "__main__":

@@ -3,15 +3,24 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from train.data import IGNORED, Batch, TokenRows
+from train.data import IGNORED, Batch
 
 #: Tokens and segments [B, T] to logits [B, T, V].
 Forward = Callable[[Tensor, Tensor | None], Tensor]
+
+
+class Scorable(Protocol):
+    """Rows of a split, or of an evaluation set."""
+
+    def scoring_batch(self, indices: Sequence[int]) -> Batch:
+        """The rows of those numbers with text tokens alone as targets."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +75,7 @@ def to_tensors(batch: Batch, device: torch.device, within_documents: bool) -> tu
 @torch.no_grad()
 def batch_scores(
     forward: Forward,
-    rows: TokenRows,
+    rows: Scorable,
     batches: Sequence[Sequence[int]],
     device: torch.device,
     within_documents: bool,

@@ -100,6 +100,45 @@ def shingle_hashes(texts: Texts, shingle_size: int) -> tuple[U64, I64]:
     return np.concatenate([np.empty(0, np.uint64), *hashes]), offsets
 
 
+class TextUnits(NamedTuple):
+    """The units of some texts, end to end in reading order.
+
+    Attributes:
+        folded: the letters, case-folded; 0 stands for what separates. Byte b of the texts lies at b + 1.
+        starts: where each unit begins in ``folded``; int64, as ``stops``.
+        hashes: of each unit, uint64; units with equal letters have equal ones.
+        alone: whether the unit is a character of a script without spaces, and no word.
+        text_ends: the units of text i are ``text_ends[i] : text_ends[i + 1]``; int64 ``[n_texts + 1]``.
+        byte_ends: its bytes are ``byte_ends[i] : byte_ends[i + 1]`` of ``folded``.
+    """
+
+    folded: U8
+    starts: I64
+    stops: I64
+    hashes: U64
+    alone: npt.NDArray[np.bool_]
+    text_ends: I64
+    byte_ends: I64
+
+
+def unit_blocks(texts: Texts) -> Iterator[tuple[int, int, TextUnits]]:
+    """(first, last, units of ``texts[first:last]``), a few texts at a time, until all had their turn.
+
+    Raises:
+        ValueError: a null, or an array that is not of strings.
+    """
+    data, ends = _utf8(texts)
+    for first, last in row_blocks(ends, BLOCK_BYTES):
+        text_ends = ends[first : last + 1] - ends[first]
+        folded, starts, stops = _units(bytes(data[ends[first] : ends[last]]), text_ends)
+        high = _high_characters(folded)
+        alone = np.zeros(len(folded), bool)
+        alone[high.leads] = _tables()[1].take(high.codes) >= UNIT
+        hashes = _unit_hashes(folded, starts, stops)
+        unit_ends = np.searchsorted(starts, text_ends + 1)  # the padding moved all by one
+        yield first, last, TextUnits(folded, starts, stops, hashes, alone.take(starts), unit_ends, text_ends + 1)
+
+
 def jaccard(a: U64, b: U64) -> tuple[int, int]:
     """(intersection, union) of two sets of shingle hashes, each sorted and without repeats (`numpy.unique`).
 

@@ -24,7 +24,7 @@ VERSIONS_FILE = "versions.yaml"
 def module_files(module: str) -> dict[str, Path]:
     """The modules of ours that ``module`` imports, itself and transitive ones included, with their files.
 
-    Read from the source without running it; imports inside functions count too.
+    Read from the source without running it; imports inside functions count too, those for type checkers alone do not.
     """
     found: dict[str, Path] = {}
     waiting = [module]
@@ -105,7 +105,13 @@ def _file_of(module: str) -> Path | None:
 @functools.cache
 def _imports(path: Path) -> tuple[str, ...]:
     names = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    waiting: list[ast.AST] = [ast.parse(path.read_bytes())]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            waiting.extend(node.orelse)  # what never runs shapes no bytes
+            continue
+        waiting.extend(ast.iter_child_nodes(node))
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:

@@ -1,0 +1,1 @@
+"""What evaluation sets and documents share; `pipelines.decontaminate` is the stage."""
