@@ -13,7 +13,7 @@ from corpora import DEDUP, write_documents, write_params
 from pipelines import dedup
 from pipelines.duplicates.differences import Stretch, align, pieces
 from pipelines.duplicates.lookup import find_documents, nearest_ids
-from pipelines.duplicates.side_by_side import display_width, side_by_side
+from pipelines.duplicates.side_by_side import columns_of, display_width, side_by_side
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import dump
 from pipelines.spine.schema import DUPLICATE
@@ -235,3 +235,7 @@ def test_documents_are_found_by_id_in_the_order_of_files(tmp_path: Path) -> None
         "s:b": [{"doc_id": "s:b", "text": "text of b"}],
     }
     assert nearest_ids("s:bb", paths) == ["s:b", "s:1", "s:a"]
+
+
+def test_a_heading_too_long_for_its_column_is_wrapped() -> None:
+    assert columns_of("source:a/long/name, goes", "s:1, stays", 31) == "source:a/long/ │ s:1, stays\nname, goes     │"

@@ -81,9 +81,10 @@ def side_by_side(stretches: Sequence[Stretch], width: int, colours: bool) -> Ite
 
 
 def columns_of(left: str, right: str, width: int) -> str:
-    """A line of two short texts in the same columns: a heading."""
+    """Two short texts in the same columns, wrapped where they are too long: a heading."""
     column = max(8, (width - len(SEPARATOR)) // 2)
-    return "\n".join(_paired([[(left, False)]], [[(right, False)]], column, False))
+    sides = [list(_wrapped([(piece, False) for piece in pieces(text)], column)) for text in (left, right)]
+    return "\n".join(_paired(sides[0], sides[1], column, False))
 
 
 def _folded(text: str, is_first: bool, is_last: bool) -> Iterator[str | int]:
