@@ -61,6 +61,7 @@ bench: $(STAMP) ## speed, memory and quality of extraction and cleaning beside t
 	@$(BIN)/python -m bench.cleaning_memory
 	@$(BIN)/python -m bench.cleaning_samples
 	@$(BIN)/python -m bench.languages
+	@$(BIN)/python -m bench.decontamination
 	@$(BIN)/python -m bench.personal_data
 
 clean: ## forget finished units, checkpoints and logs (artifacts and DVC's cache stay)
