@@ -50,7 +50,7 @@ check: $(STAMP)
 verify: $(STAMP) ## rebuild everything in a second clone without caches and compare dvc.lock byte by byte
 	@$(BIN)/python tests/verify_clone.py
 
-bench: $(STAMP) ## speed, memory and quality of extraction and cleaning beside the peers, on ../shared/data (about an hour)
+bench: $(STAMP) ## speed, memory and quality of extraction, cleaning and deduplication beside the peers, on ../shared/data (hours)
 	@$(BIN)/python -m bench.wikipedia
 	@$(BIN)/python -m bench.speed
 	@$(BIN)/python -m bench.scaling
@@ -63,6 +63,10 @@ bench: $(STAMP) ## speed, memory and quality of extraction and cleaning beside t
 	@$(BIN)/python -m bench.languages
 	@$(BIN)/python -m bench.decontamination
 	@$(BIN)/python -m bench.personal_data
+	@$(BIN)/python -m bench.duplicates
+	@$(BIN)/python -m bench.duplicates_scale
+	@$(BIN)/python -m bench.duplicates_speed
+	@$(BIN)/python -m bench.duplicates_shuffle
 
 clean: ## forget finished units, checkpoints and logs (artifacts and DVC's cache stay)
 	rm -rf .cache logs

@@ -18,7 +18,7 @@ _STAMP = "installed"
 WIKIEXTRACTOR = "wikiextractor==3.1.0"
 MWPARSERFROMHELL = "mwparserfromhell==0.7.2"
 #: Peers of many packages: every one is pinned in ``bench/<name>.txt``, the peer's own version among them.
-DATATROVE, DOLMA = "datatrove", "dolma"
+DATATROVE, DOLMA, TEXT_DEDUP = "datatrove", "dolma", "textdedup"
 
 
 def python_of(peer: str, requirements: Sequence[str]) -> Path:
@@ -64,7 +64,7 @@ def mwparserfromhell_python() -> Path:
 
 
 def pinned_python(peer: str) -> Path:
-    """The interpreter that has `DATATROVE` or `DOLMA`, and what they need to run without a network."""
+    """The interpreter that has `DATATROVE`, `DOLMA` or `TEXT_DEDUP`, and what they need to run without a network."""
     return python_of(peer, requirements(peer))
 
 

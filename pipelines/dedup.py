@@ -17,6 +17,7 @@ dropped, and no alike pair that was looked at has both members kept.
 Run by ``dvc repro dedup``, or alone:
 ``python -m pipelines.dedup --input data/clean --output data/dedup --ledger data/dedup/ledger.json``
 Against an older corpus: ``--older OLD/dedup OLD/clean``, as often as there are such.
+Why one document went, beside the one that stays: ``python -m pipelines.dedup --explain enwiki:12``
 """
 
 import argparse
@@ -30,7 +31,9 @@ from pathlib import Path
 import apache_beam as beam
 
 from pipelines.duplicates.decide_steps import GatherCandidates, Resolve, Verify, WriteDrops, WriteSets
+from pipelines.duplicates.explaining import OPTION, explain_command
 from pipelines.duplicates.losses import DEFAULT, judge_losses
+from pipelines.duplicates.minhash import choose_bands, proposal_probability
 from pipelines.duplicates.older import plan_older
 from pipelines.duplicates.passes import describe_search, first_rounds, next_pass
 from pipelines.duplicates.plan import DedupParams, Plan, Round, SearchFiles
@@ -146,6 +149,9 @@ class DecideUnits(beam.PTransform):
 
 def main(argv: Sequence[str]) -> None:
     """The stage's command."""
+    if any(word.partition("=")[0] == OPTION for word in argv):
+        explain_command(argv)
+        return
     with opened(STAGE, argv, _add_options) as job:
         _check(job.params)
         older = plan_older(job.args.older, job.params)
@@ -232,6 +238,7 @@ def _check(params: DedupParams) -> None:
     for name in (*counts, "max_passes"):
         _expect(getattr(params, name) >= 1, name, "1 or more", getattr(params, name))
     _expect(0 < params.threshold <= 1, "threshold", "a similarity above 0, at most 1", params.threshold)
+    _refuse_blind_bands(params)
     contained = params.containment_threshold
     _expect(0 <= contained <= 1, "containment_threshold", "a share from 0 (off) to 1", contained)
     _expect(params.normalization in NORMALIZATIONS, "normalization", ", ".join(NORMALIZATIONS), params.normalization)
@@ -239,6 +246,25 @@ def _check(params: DedupParams) -> None:
     preferred = bool(params.source_priority)
     _expect(preferred or params.survivor != "source_priority", "source_priority", "the names of sources", "none")
     _expect(DEFAULT in params.max_dropped_percent, "max_dropped_percent", f"{DEFAULT}: 30", "no default")
+
+
+#: Bands that propose a pair at the threshold less surely than this are refused.
+MIN_PROBABILITY = 0.95
+
+
+def _refuse_blind_bands(params: DedupParams) -> None:
+    found = proposal_probability(params.threshold, params.num_bands, params.rows_per_band)
+    if found < MIN_PROBABILITY:
+        num_hashes = max(100, params.num_bands * params.rows_per_band)
+        bands, rows = choose_bands(params.threshold, num_hashes, 0.999)
+        raise CorpusmillError(
+            f"{params.num_bands} bands of {params.rows_per_band} rows would miss pairs at the threshold {params.threshold}",
+            where="params.yaml: dedup.num_bands",
+            expected=f"a pair at the threshold is proposed with p of at least {MIN_PROBABILITY}",
+            got=f"{found:.3f}",
+            hint=f"num_bands: {bands} and rows_per_band: {rows} propose it with "
+            f"p = {proposal_probability(params.threshold, bands, rows):.4f}",
+        )
 
 
 def _expect(right: bool, name: str, expected: str, got: object) -> None:

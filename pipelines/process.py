@@ -74,11 +74,25 @@ def run_units(
         cache: of finished units; the stage's own, which all its parameters shape, when not given.
         takes: what goes in, a plural, where that is not what the ledger counts; for the progress line.
     """
-    heartbeat, cache = job.heartbeat(), cache or job.unit_cache()
+    cache = cache or job.unit_cache()
+    process_units(job, units, work, cache, takes)
+    job.publish_units(units, work.counts, judge, cache)
+
+
+def process_units(job: Job, units: Sequence[Unit], work: Work, cache: UnitCache, takes: str = "") -> None:
+    """Brings every unit into the cache and publishes nothing: a pass of a stage that makes several.
+
+    Args:
+        job: the run.
+        units: the plan.
+        work: what is done with each.
+        cache: of finished units.
+        takes: as in `run_units`.
+    """
+    heartbeat = job.heartbeat()
     transform = ProcessUnits(work, cache, heartbeat, job.versions)
     with Display(job.stage.name, takes or work.counts, units, heartbeat):
         run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform)
-    job.publish_units(units, work.counts, judge, cache)
 
 
 def run_pipeline(job: Job, build: Callable[[beam.Pipeline], object]) -> dict[str, int]:

@@ -19,11 +19,13 @@ import jinja2
 
 from pipelines.reporting import card, funnel
 from pipelines.reporting.cleaning import cleaning_section
+from pipelines.reporting.duplicates import duplicates_section
 from pipelines.reporting.facts import TokenFacts
 from pipelines.reporting.flow import Flow, read_flow
 from pipelines.reporting.funnel import DOCUMENT_STAGES, Check
 from pipelines.reporting.gathered import Readings, checks_between, fetched_files, read_all
 from pipelines.reporting.quality import quality_section
+from pipelines.reporting.splits import splits_section
 from pipelines.spine import faults, storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
@@ -33,8 +35,8 @@ from pipelines.spine.stage import Stage, opened
 PAGE, TEMPLATE = "report.html", "report.html"
 SECTIONS = (
     ("funnel", "Funnel"), ("cleaning", "Cleaning"), ("documents", "Documents"), ("duplicates", "Duplicates"),
-    ("tokenizer", "Tokenizer"), ("packing", "Packing"), ("training", "Training"), ("evaluation", "Evaluation"),
-    ("model", "Model folder"), ("lineage", "Lineage"),
+    ("splits", "Evaluation sets and splits"), ("tokenizer", "Tokenizer"), ("packing", "Packing"),
+    ("training", "Training"), ("evaluation", "Evaluation"), ("model", "Model folder"), ("lineage", "Lineage"),
 )  # fmt: skip
 #: How many sources a title names before it says how many more there are.
 SOURCES_NAMED = 3
@@ -116,7 +118,8 @@ def make_context(flow: Flow, readings: Readings, params: ReportParams, checks: S
         "cleaning": cleaning_section(readings.counts.get("clean")),
         "quality": quality_section(flow["quality"]),
         "documents": documents,
-        "dedup": card.dedup_section(flow, readings, params.example_chars),
+        "dedup": duplicates_section(flow, readings.counts.get("dedup"), params.example_chars),
+        "splits": splits_section(flow, params.example_chars),
         "tokenizer": card.tokenizer_section(flow, readings),
         "packing": card.packing_section(readings),
         "training": card.training_section(flow),
@@ -128,6 +131,8 @@ def make_context(flow: Flow, readings: Readings, params: ReportParams, checks: S
         "missing_documents": [stage for stage in DOCUMENT_STAGES if not flow[stage].has_run],
     }
     context["title"] = title(documents["sources"] if documents else [f["source"] for f in fetched_files(flow)])
+    if not context["splits"]:
+        context["sections"] = [section for section in SECTIONS if section[0] != "splits"]
     context["headline"] = card.headline(context["evaluation"])
     context["tiles"] = tiles(context)
     return context

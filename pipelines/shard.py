@@ -1,142 +1,149 @@
-"""Shards by split: what `dedup` dropped goes, the rest is drawn into train, val and test by its own content.
+"""Shards by split: what was decided against goes, the rest is drawn by its content, and nothing leaks across splits.
 
-    data/clean/<unit>.parquet + data/dedup/<unit>.parquet  ->  data/shard/{train,val,test}-<unit>.parquet
+    data/clean/<unit>.parquet  +  data/dedup/<unit>.parquet  +  data/decontaminate/<unit>.parquet
+        ->  data/shard/{train,val,test}-<unit>.parquet
+            data/shard/leaked/<unit>.parquet  (doc_id, kept_id, similarity, measure, split)
 
-in = train + val + test + dedup drops (exact, jaccard, repeated_id)
+in = train + val + test + dedup drops (exact, jaccard, contained, repeated_id) + dropped.contaminated + dropped.leaked;
+apart: documents_cut, characters_cut
 
-The draw is a hash of the document's text, so adding a source or another document never moves one that stays.
+    clean units    ->  draw, shingles of val and test      (DrawUnit, on workers)
+    all of these   ->  one index of val and test           (IndexUnit, in the launching process)
+    joined units   ->  apply, check against the index, write  (ShardUnit, on workers)
+
+The draw is a hash of the document's clean text, before anything is cut from it: adding a source, or an evaluation set,
+never moves a document that stays. A train document that is too like one of val or test goes, and so does one of val
+that is too like one of test. The check is exact. Small units of a source share their output files.
 
 Run by ``dvc repro shard``, or alone:
 ``python -m pipelines.shard --input data/clean --drops data/dedup --output data/shard --ledger data/shard/ledger.json``
 """
 
 import argparse
-import hashlib
 import sys
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 
-from pipelines.process import run_units
+from pipelines.process import process_units, run_units
+from pipelines.spine import faults
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
-from pipelines.spine.schema import DOCUMENT, as_documents
-from pipelines.spine.shards import read_batches
-from pipelines.spine.stage import Stage, opened
-from pipelines.spine.units import Unit, manifest_inputs, pair_units, plan_documents
-from pipelines.spine.work import Outcome
-
-SPLITS = ("train", "val", "test")
-PARTS = 10_000  # shares are given in ten-thousandths: integers compare the same everywhere
-
-
-@dataclass(frozen=True)
-class ShardParams:
-    """``params.yaml: shard``. Shares are in 1/10,000 of documents; the rest is train."""
-
-    val_per_10000: int
-    test_per_10000: int
-
-
-def draw_split(text: str, params: ShardParams) -> str:
-    """``train``, ``val`` or ``test``, by the text alone.
-
-    >>> draw_split("", ShardParams(val_per_10000=10_000, test_per_10000=0))
-    'val'
-    """
-    digest = hashlib.blake2b(text.encode("utf-8"), digest_size=8, person=b"corpusmill.split").digest()
-    part = int.from_bytes(digest, "big") * PARTS >> 64
-    if part < params.val_per_10000:
-        return "val"
-    return "test" if part < params.val_per_10000 + params.test_per_10000 else "train"
-
-
-def rows_to_drop(doc_ids: Sequence[str], drops: Mapping[str, Sequence[str]]) -> dict[int, str]:
-    """Row -> measure, for the rows of a unit that its drop list names.
-
-    An id that is listed ``n`` times loses its last ``n`` rows: a repeated id keeps its first document.
-    """
-    rows: dict[str, list[int]] = {}
-    for row, doc_id in enumerate(doc_ids):
-        if doc_id in drops:
-            rows.setdefault(doc_id, []).append(row)
-    found: dict[int, str] = {}
-    for doc_id, places in rows.items():
-        measures = drops[doc_id]
-        found.update(zip(places[-len(measures) :], measures, strict=False))
-    return found
-
-
-@dataclass(frozen=True)
-class ShardUnit:
-    """Work: one unit's clean documents and drop list -> its train, val and test pieces, by doc_id."""
-
-    params: ShardParams
-    stage: ClassVar[str] = "shard"
-    counts: ClassVar[str] = "documents"
-    extension: ClassVar[str] = ".parquet"
-
-    def outcomes(self, unit: Unit) -> Iterator[Outcome]:
-        """Holds one unit, a file of at most a few hundred MB, to put it in doc_id order."""
-        path = unit.inputs[0].path
-        batches = [as_documents(batch, path) for batch in read_batches(path)]
-        table = pa.Table.from_batches(batches, DOCUMENT).combine_chunks()
-        if not table.num_rows:
-            return
-        doc_ids = table["doc_id"].to_pylist()
-        drops = _read_drops(unit)
-        dropped = rows_to_drop(doc_ids, drops)
-        if len(dropped) != sum(map(len, drops.values())):
-            raise CorpusmillError(
-                "the drop list names documents that are not here", where=unit.name, hint="run dedup on the same --input"
-            )
-        kept = [row for row in range(len(doc_ids)) if row not in dropped]
-        kept.sort(key=doc_ids.__getitem__)
-        texts = table["text"]
-        splits = np.array([SPLITS.index(draw_split(texts[row].as_py(), self.params)) for row in kept], np.int8)
-        order = np.array(kept, np.int64)
-        outputs = {name: table.take(order[splits == index]) for index, name in enumerate(SPLITS)}
-        reasons = Counter(f"dropped.{measure}" for measure in dropped.values())
-        yield Outcome(taken=len(doc_ids), outputs=outputs, reasons=reasons)
+from pipelines.spine.progress import Heartbeat
+from pipelines.spine.stage import Job, Stage, opened
+from pipelines.spine.units import Unit, UnitCache, UnitInput, manifest_inputs, plan_documents
+from pipelines.spine.work import run_unit
+from pipelines.splitting.drawing import PARTS, shares_that_fit
+from pipelines.splitting.joining import LISTS, join_units, with_lists
+from pipelines.splitting.steps import DrawUnit, IndexUnit, ShardParams, ShardUnit, index_unit, read_arrow
 
 
 def main(argv: Sequence[str]) -> None:
     """The stage's command."""
     with opened(STAGE, argv, _add_options) as job:
-        if job.params.val_per_10000 + job.params.test_per_10000 >= PARTS:
-            raise CorpusmillError("val and test leave nothing to train on", where="params.yaml: shard")
-        drops = {}
-        if job.args.drops:
-            job.also_read.append(job.args.drops)
-            drops = manifest_inputs(job.args.drops)
-        units = plan_documents(job.inputs)
-        strays = sorted(set(drops) - {unit.name for unit in units})
-        if strays:
-            raise CorpusmillError(
-                "drop lists of units that are not here", where=str(job.args.drops), got=", ".join(strays[:3]),
-                hint="run dedup on the same --input",
-            )  # fmt: skip
-        run_units(job, pair_units(units, drops), ShardUnit(job.params))
-
-
-def _read_drops(unit: Unit) -> dict[str, list[str]]:
-    drops: dict[str, list[str]] = {}
-    for part in unit.inputs[1:]:
-        for batch in read_batches(part.path, ["doc_id", "measure"]):
-            for row in batch.to_pylist():
-                drops.setdefault(row["doc_id"], []).append(row["measure"])
-    return drops
+        _check(job.params)
+        units = _plan(job)
+        drawn = job.unit_cache(".drawn", job.params.drawing)
+        process_units(job, units, DrawUnit(job.params), drawn)
+        index = _index(job, units, drawn)
+        joined = join_units(units, job.params.min_unit_mb << 20)
+        checked = [replace(unit, inputs=(*unit.inputs, *index)) for unit in joined]
+        run_units(job, checked, ShardUnit(job.params), cache=job.unit_cache("", job.params.writing))
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drops", metavar="DIR", help="what `dedup` wrote; without it every document stays")
+    parser.add_argument("--contaminated", metavar="DIR", help="what `decontaminate` wrote; without it nothing is cut")
 
 
-STAGE = Stage("pipelines.shard", ShardParams, ("python", "pyarrow"), has_runner=True)
+def _plan(job: Job) -> list[Unit]:
+    """The clean units, each with the lists that name it."""
+    units = plan_documents(job.inputs)
+    lists: dict[str, dict[str, UnitInput]] = {}
+    for kind in LISTS:
+        folder = getattr(job.args, kind)
+        if folder:
+            job.also_read.append(folder)
+            lists[kind] = manifest_inputs(folder)
+    _expect_known(job, units, lists)
+    return with_lists(units, lists)
+
+
+def _expect_known(job: Job, units: Sequence[Unit], lists: Mapping[str, Mapping[str, UnitInput]]) -> None:
+    stage = {"drops": "dedup", "contaminated": "decontaminate"}
+    words = {"drops": "drop lists", "contaminated": "lists of contaminated documents"}
+    for kind, files in lists.items():
+        strays = sorted(set(files) - {unit.name for unit in units})
+        if strays:
+            raise CorpusmillError(
+                f"{words[kind]} of units that are not here", where=str(getattr(job.args, kind)),
+                got=", ".join(strays[:3]), hint=f"run {stage[kind]} on the same --input",
+            )  # fmt: skip
+
+
+def _index(job: Job, units: Sequence[Unit], drawn: UnitCache) -> tuple[UnitInput, ...]:
+    """The files of the index of val and test, made unless the cache holds them; none where both splits are empty."""
+    _expect_few(job.params, units, drawn)
+    unit = index_unit(units, drawn)
+    if unit is None:
+        return ()
+    cache = job.unit_cache(".index", job.params.leaking)
+    receipt = run_unit(unit, IndexUnit(job.params), cache, Heartbeat())
+    faults.reach("shard:indexed")
+    # No bytes: progress is told by the documents that are read.
+    return tuple(UnitInput(str(cache.folder(unit) / shard.name), shard.sha256, 0) for shard in receipt.shards)
+
+
+def _expect_few(params: ShardParams, units: Sequence[Unit], drawn: UnitCache) -> None:
+    """Passes when val and test are small enough to be indexed.
+
+    Raises:
+        CorpusmillError: they are not; it names the shares that would fit.
+    """
+    numbers = {"val": 0, "test": 0}
+    paths = []
+    for unit in units:
+        receipt = drawn.receipt(unit)
+        if receipt is None:
+            raise CorpusmillError("the unit was not drawn", where=unit.name, hint="run again")
+        numbers = {split: number + receipt.ledger.given[split] for split, number in numbers.items()}
+        paths += [str(drawn.folder(unit) / shard.name) for shard in receipt.shards]
+    most = params.max_eval_documents
+    if sum(numbers.values()) > most:
+        parts = np.concatenate([read_arrow(path)["part"].to_numpy() for path in paths])
+        val, test = shares_that_fit(parts, params.val_per_10000, params.test_per_10000, most)
+        raise CorpusmillError(
+            f"val has {numbers['val']:,} documents, test {numbers['test']:,}: too many to check all others against",
+            where="params.yaml: shard", expected=f"at most {most:,} in both (shard.max_eval_documents)",
+            got=f"{sum(numbers.values()):,}",
+            hint=f"val_per_10000: {val} and test_per_10000: {test} would fit; or raise max_eval_documents, which costs "
+            "40 bytes a shingle of them",
+        )  # fmt: skip
+
+
+def _check(params: ShardParams) -> None:
+    """Raises CorpusmillError for what makes no sense, before a worker begins."""
+    if params.val_per_10000 + params.test_per_10000 >= PARTS:
+        raise CorpusmillError("val and test leave nothing to train on", where="params.yaml: shard")
+    for name in ("val_per_10000", "test_per_10000", "max_eval_documents", "min_unit_mb"):
+        if getattr(params, name) < 0:
+            raise CorpusmillError("negative", where=f"params.yaml: shard.{name}", expected="0 or more")
+    if params.shingle_size < 1:
+        raise CorpusmillError("too few", where="params.yaml: shard.shingle_size", expected="1 or more")
+    if not 0 < params.leak_threshold <= 1:
+        raise CorpusmillError(
+            "not a similarity", where="params.yaml: shard.leak_threshold", expected="above 0, at most 1",
+            got=params.leak_threshold,
+        )  # fmt: skip
+    if not 0 <= params.leak_containment <= 1:
+        raise CorpusmillError(
+            "not a share", where="params.yaml: shard.leak_containment", expected="0 (off) to 1",
+            got=params.leak_containment,
+        )  # fmt: skip
+
+
+STAGE = Stage("pipelines.shard", ShardParams, ("python", "pyarrow", "numpy"), has_runner=True)
 
 if __name__ == "__main__":
     sys.exit(run_module("pipelines.shard"))

@@ -27,6 +27,11 @@ TEXTS = {
         "3": "كان يا ما كان" * 4,
     },
 }
+SEARCH = {
+    "candidate_pairs": 5, "verified_pairs": 1, "contained_pairs": 0, "full_buckets": 0, "largest_bucket": 2,
+    "pairs_capped": 0, "passes": 1, "num_bands": 20, "rows_per_band": 5, "shingle_size": 5, "max_bucket": 64,
+    "threshold": 0.8, "containment_threshold": 0.9,
+}  # fmt: skip
 SPLIT_OF = {"wiki:1": "train", "wiki:3": "val", "wiki:5": "test", "新聞:1": "train", "新聞:3": "train"}
 
 
@@ -113,6 +118,7 @@ class Stages:
                 "新聞": ledger(3, {"kept": 2}, {"dropped.jaccard": 1}),
             },
         )
+        (self.root / "dedup/search.json").write_text(dump(SEARCH))
         self.write(
             "shard",
             {

@@ -11,6 +11,11 @@ from pipelines import count, shard
 from pipelines.count import bytes_of, count_table, merge_counts, partition_counts
 from pipelines.spine.errors import CorpusmillError
 
+SHARD = {
+    "val_per_10000": 3000, "test_per_10000": 3000, "max_eval_documents": 100, "shingle_size": 5, "leak_threshold": 0.8,
+    "leak_containment": 0.9, "min_unit_mb": 64,
+}  # fmt: skip
+
 
 def run(folder: Path, out: str = "out", **changes: object) -> Path:
     params = write_params(folder / f"{out}.yaml", count={"pattern": "gpt2", "num_partitions": 2, **changes})
@@ -59,7 +64,7 @@ def test_bytes_do_not_depend_on_file_names_and_units_do_not_leave_their_own_coun
 
 def test_val_and_test_text_is_not_counted(tmp_path: Path) -> None:
     write_documents(tmp_path / "docs" / "a.parquet", [(str(index), f"number {index}") for index in range(60)])
-    params = write_params(tmp_path / "shard.yaml", shard={"val_per_10000": 3000, "test_per_10000": 3000})
+    params = write_params(tmp_path / "shard.yaml", shard=SHARD)
     cache = str(tmp_path / "cache")
     given = ["--params", str(params), "--input", str(tmp_path / "docs"), "--output", str(tmp_path / "in")]
     shard.main([*given, "--cache", cache])

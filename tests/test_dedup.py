@@ -137,6 +137,13 @@ def test_impossible_parameters_are_refused_by_name(corpus: Path, name: str, valu
     assert error.value.where == f"params.yaml: dedup.{name}"
 
 
+def test_bands_that_would_miss_pairs_at_the_threshold_are_refused_with_some_that_do_not(corpus: Path) -> None:
+    with pytest.raises(CorpusmillError, match=r"20 bands of 5 rows would miss pairs at the threshold 0\.6") as error:
+        run(corpus, "out", threshold=0.6)
+    assert error.value.got == "0.802"
+    assert error.value.hint == "num_bands: 33 and rows_per_band: 3 propose it with p = 0.9997"
+
+
 def test_every_pair_above_the_threshold_loses_a_member_on_real_cross_posts(shared_data: Path, tmp_path: Path) -> None:
     import gzip
 

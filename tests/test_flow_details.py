@@ -9,13 +9,14 @@ from corpora import DEDUP, read_rows, words, write_documents, write_params
 from pipelines import dedup, shard
 from pipelines.spine.errors import CorpusmillError
 
+SHARD = {
+    "val_per_10000": 0, "test_per_10000": 0, "max_eval_documents": 100, "shingle_size": 5, "leak_threshold": 0.8,
+    "leak_containment": 0.9, "min_unit_mb": 64,
+}  # fmt: skip
+
 
 def run(folder: Path, drops: str = "drops") -> Path:
-    params = write_params(
-        folder / "p.yaml",
-        dedup=DEDUP,
-        shard={"val_per_10000": 0, "test_per_10000": 0},
-    )
+    params = write_params(folder / "p.yaml", dedup=DEDUP, shard=SHARD)
     given = ["--params", str(params), "--cache", str(folder / "cache"), "--input", str(folder / "in")]
     if not (folder / "drops").exists():
         dedup.main([*given, "--output", str(folder / "drops")])

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from pipelines.duplicates import minhash
-from pipelines.duplicates.minhash import EMPTY, NO_KEY, band_keys, proposal_probability, signatures
+from pipelines.duplicates.minhash import (
+    EMPTY,
+    NO_KEY,
+    band_keys,
+    choose_bands,
+    proposal_probability,
+    signatures,
+)
 from pipelines.duplicates.proposals import propose_pairs
 from pipelines.duplicates.shingles import shingle_hashes
 
@@ -108,6 +115,14 @@ def test_the_curve_of_proposal():
     assert round(proposal_probability(0.8, 14, 8), 4) == 0.9235
 
 
+@pytest.mark.parametrize("threshold", [0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+def test_chosen_bands_propose_pairs_at_the_threshold_and_a_row_more_would_not(threshold: float):
+    bands, rows = choose_bands(threshold, num_hashes=200, probability=0.99)
+    assert bands * rows <= 200
+    assert proposal_probability(threshold, bands, rows) >= 0.99
+    assert rows == 200 or proposal_probability(threshold, 200 // (rows + 1), rows + 1) < 0.99
+
+
 def jsonl_texts(path: Path) -> list[str]:
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line)["text"] for line in lines]
@@ -146,3 +161,14 @@ def test_nearly_every_true_pair_is_proposed(shared_data: Path, name: str, rows: 
     pairs = propose_pairs(keys.ravel(), np.repeat(np.arange(len(texts)), 20), max_bucket=1000).pairs
     assert len(truth) == num_true
     assert 100 * len(truth & set(map(tuple, pairs.tolist()))) >= 99 * num_true
+
+
+def test_the_curves_in_the_documentation_are_those_of_the_formula():
+    text = (Path(__file__).parents[1] / "docs" / "deduplication.md").read_text("utf-8")
+    lines = text.splitlines()
+    head = next(number for number, line in enumerate(lines) if line.startswith("| s |"))
+    similarities = [float(cell) for cell in lines[head].split("|")[2:-1]]
+    for line, (bands, rows) in zip(lines[head + 2 : head + 4], [(20, 5), (14, 8)], strict=True):
+        assert line.startswith(f"| {bands} × {rows} ")
+        written = [float(cell) for cell in line.split("|")[2:-1]]
+        assert written == [round(proposal_probability(s, bands, rows), 4) for s in similarities]

@@ -18,7 +18,11 @@ NUM_UNITS = 8
 #: Before the first unit, between units, between write and publish, and after it; each run gets a little further.
 UNIT_POINTS = ("unit", "unit@2", "written@3", "published@4")
 #: What some stages do once all units are done.
-LATER_POINTS = {"dedup": ("repeats@2", "pairs", "resolved", "decided@2"), "count": ("merged",)}
+LATER_POINTS = {
+    "dedup": ("repeats@2", "pairs", "resolved", "decided@2"),
+    "shard": ("indexed", "unit@2"),
+    "count": ("merged",),
+}
 #: Between the links and the manifest, and between the manifest and the end.
 LAST_POINTS = ("linked", "manifest")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from stage_folders import Stages, documents, ledger, rows_of, run, words_of
 
-from pipelines.reporting import funnel, samples
+from pipelines.reporting import funnel, pairs, samples
 from pipelines.reporting.facts import TextFacts, TextGroup, TokenFacts, octaves
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import dump
@@ -199,7 +199,7 @@ def test_an_excerpt_never_ends_inside_a_composed_character() -> None:
 
 def test_a_pair_is_shown_from_shortly_before_its_first_difference() -> None:
     left, right = "x" * 500 + "天安門很大", "x" * 500 + "天安門不大"
-    dropped, kept = samples.compare(left, right, 300)
+    dropped, kept = pairs.compare(left, right, 300)
     assert [text for text, differs in dropped if differs] == ["很"]
     assert [text for text, differs in kept if differs] == ["不"]
     assert dropped[0] == ("…" + "x" * 57 + "天安門", False)

@@ -234,3 +234,15 @@ def test_the_default_is_blake2b_of_the_text_with_its_white_space_closed(texts: l
     digests = [hashlib.blake2b(text, digest_size=16).digest() for text in closed]
     assert normalized_hashes(texts).shape == (len(texts), 2)
     assert [row.astype("<u8").tobytes() for row in normalized_hashes(texts)] == digests
+
+
+@given(st.lists(st.text("aB0 .\n中文。カﾞก้éÉßİK😀\u0301𠮷Д\u3000ｶﾟーſ𝔘\u200d가", max_size=30), min_size=1, max_size=6))
+@settings(deadline=None)
+def test_going_by_bytes_and_going_by_characters_give_the_same_hashes(texts: list[str]) -> None:
+    found = []
+    for dense in (0, 10**9):  # never by characters, always
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(shingles, "DENSE", dense)
+            hashes, offsets = shingle_hashes(texts, 3)
+            found.append((hashes.tolist(), offsets.tolist(), normalized_hashes(texts).tolist()))
+    assert found[0] == found[1]

@@ -77,7 +77,7 @@ def near_drops(pairs: np.ndarray, refs: np.ndarray, rank: np.ndarray) -> np.ndar
     pairs = pairs[np.lexsort((pairs["b"], pairs["a"]))]
     members = np.stack([np.searchsorted(refs, pairs["a"]), np.searchsorted(refs, pairs["b"])], axis=1)
     worse = (rank[members[:, 1]] > rank[members[:, 0]]).astype(np.uint8)
-    counts = (pairs["measure"] == JACCARD) | (pairs["inner"] == worse)
+    counts = (pairs["measure"] == JACCARD) | (pairs["inner"] == 2) | (pairs["inner"] == worse)
     pairs, members = pairs[counts], members[counts]
     chosen = choose_survivors(rank, members, pairs["shared"] / pairs["total"] + (pairs["measure"] == JACCARD))
     drops = np.zeros(len(chosen.dropped), DROP)

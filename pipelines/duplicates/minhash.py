@@ -82,6 +82,25 @@ def proposal_probability(similarity: float, num_bands: int, rows_per_band: int) 
     return 1.0 - (1.0 - similarity**rows_per_band) ** num_bands
 
 
+def choose_bands(threshold: float, num_hashes: int, probability: float) -> tuple[int, int]:
+    """(bands, rows a band) of at most ``num_hashes`` hashes: the most rows that still propose a pair at the threshold.
+
+    More rows a band propose fewer pairs that are not alike; more bands miss fewer that are.
+
+    >>> choose_bands(0.8, num_hashes=100, probability=0.999), choose_bands(0.6, 100, 0.99)
+    ((20, 5), (33, 3))
+
+    Args:
+        threshold: similarity of the pairs that are wanted, above 0.
+        num_hashes: values a signature.
+        probability: how surely such a pair must share a band, below 1.
+    """
+    for rows in range(num_hashes, 1, -1):
+        if proposal_probability(threshold, num_hashes // rows, rows) >= probability:
+            return num_hashes // rows, rows
+    return num_hashes, 1
+
+
 def _sign_block(signed: U32, hashes: U64, counts: I64, constants: U64) -> None:
     """Fills the rows of ``signed``; ``counts`` int64 ``[n_rows]`` says how many of ``hashes`` belong to each."""
     rows = np.arange(len(counts))

@@ -21,7 +21,7 @@ KEYED = np.dtype([("key", "<u8"), ("ref", "<u8")])
 #: A candidate pair, a < b: how many bands proposed it (0: none did), and how many fingerprints the two share.
 PAIR = np.dtype([("a", "<u8"), ("b", "<u8"), ("bands", "<u4"), ("fingerprints", "<u4")])
 #: A pair that is alike enough. jaccard: ``total`` counts the shingles of both together; contained: those of the
-#: document that stands in the other, which ``inner`` names (0: a, 1: b). measure indexes MEASURES.
+#: document that stands in the other, which ``inner`` names (0: a, 1: b, 2: either). measure indexes MEASURES.
 VERIFIED = np.dtype(
     [("a", "<u8"), ("b", "<u8"), ("shared", "<u4"), ("total", "<u4"), ("measure", "u1"), ("inner", "u1")]
 )

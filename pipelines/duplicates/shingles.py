@@ -65,6 +65,8 @@ _SPACE_BYTES = bytes(b < 0x80 and chr(b).isspace() for b in range(256))
 BLOCK_BYTES = 1 << 18
 #: A unit of more bytes than this goes through blake2b, lest a megabyte without a space cost 100,000 array passes.
 LONG_UNIT_BYTES = 64
+#: Where one byte in so many is outside ASCII, characters are gone through one by one.
+DENSE = 3
 
 
 def shingle_hashes(texts: Texts, shingle_size: int) -> tuple[U64, I64]:
@@ -187,6 +189,9 @@ def _as_written(block: bytes, text_ends: I64) -> tuple[bytes, I64, I64]:
 
 def _spaces_closed(block: bytes, text_ends: I64) -> tuple[bytes, I64, I64]:
     raw = np.frombuffer(block, np.uint8)
+    if _is_dense(block):
+        codes = np.frombuffer(block.decode("utf-8").encode("utf-32-le"), "<u4")
+        return _close_gaps(raw, np.repeat(_tables()[1].take(codes) == SPACE, _num_bytes(codes)), text_ends)
     gaps = np.frombuffer(block.translate(_SPACE_BYTES), bool).copy()
     high = _high_characters(raw)
     gaps[high.places] = np.repeat(_tables()[1].take(high.codes) == SPACE, high.num_bytes)
@@ -289,6 +294,8 @@ def _shingle_block(block: bytes, text_ends: I64, size: int) -> tuple[U64, I64]:
 
 def _units(block: bytes, text_ends: I64) -> tuple[U8, I64, I64]:
     """The block with letters folded and separators 0, zeros around it, and where its units start and stop in that."""
+    if _is_dense(block):
+        return _units_of_characters(block, text_ends)
     ascii_folds, kinds, folds = _tables()
     padded = b"\0%b%b" % (block, bytes(8))
     raw = np.frombuffer(padded, np.uint8)
@@ -309,6 +316,42 @@ def _units(block: bytes, text_ends: I64) -> tuple[U8, I64, I64]:
     starts = np.flatnonzero(text & (split | ~before))
     stops = np.flatnonzero(before & (split | ~text))
     return folded, starts, stops
+
+
+def _is_dense(block: bytes) -> bool:
+    return bool(DENSE * np.count_nonzero(np.frombuffer(block, np.int8) < 0) > len(block))
+
+
+def _units_of_characters(block: bytes, text_ends: I64) -> tuple[U8, I64, I64]:
+    """What `_units` gives, character by character: twice as fast where most are outside ASCII, as in Chinese."""
+    _, kinds, folds = _tables()
+    codes = np.frombuffer(block.decode("utf-8").encode("utf-32-le"), "<u4")
+    kind = kinds.take(codes)
+    num_bytes = _num_bytes(codes)
+    ends = np.cumsum(num_bytes, dtype=np.int64)
+    text = kind > SEPARATOR
+    folded = np.zeros(len(block) + 9, np.uint8)
+    letters = np.frombuffer(folds.take(codes).tobytes().decode("utf-32-le").encode("utf-8"), np.uint8)
+    np.multiply(letters, np.repeat(text, num_bytes), out=folded[1 : len(block) + 1])
+
+    # A unit begins or ends before each character, and behind the last one.
+    cut = np.ones(len(codes) + 1, bool)
+    np.equal(kind, UNIT, out=cut[:-1])
+    cut[1:-1] |= (kind[:-1] >= UNIT) & (kind[1:] != MARK)
+    cut[np.searchsorted(ends, text_ends, side="right")] = True
+    places = np.ones(len(codes) + 1, np.int64)  # the padding moved all by one
+    places[1:] += ends
+    begins, stops = np.zeros(len(cut), bool), np.zeros(len(cut), bool)
+    begins[:-1], stops[1:] = text, text
+    both = begins & stops
+    begins &= cut | ~both
+    stops &= cut | ~both
+    return folded, places.take(np.flatnonzero(begins)), places.take(np.flatnonzero(stops))
+
+
+def _num_bytes(codes: npt.NDArray[np.uint32]) -> U8:
+    """Bytes of each character in UTF-8."""
+    return (codes >= 0x80).view(np.uint8) + (codes >= 0x800) + (codes >= 0x10000) + np.uint8(1)
 
 
 class _HighCharacters(NamedTuple):

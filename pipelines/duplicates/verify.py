@@ -124,7 +124,7 @@ def _judge(pairs: np.ndarray, shared: I64, sizes: I64, thresholds: Thresholds) -
     found["a"], found["b"], found["shared"] = pairs["a"], pairs["b"], shared
     found["total"] = np.where(alike, union, smaller)
     found["measure"] = np.where(alike, JACCARD, CONTAINED)
-    found["inner"] = sizes[:, 1] < sizes[:, 0]
+    found["inner"] = np.where(sizes[:, 0] == sizes[:, 1], 2, sizes[:, 1] < sizes[:, 0])
     return found[alike | contained]
 
 

@@ -9,25 +9,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from pipelines.reporting import charts, facts, funnel, samples
+from pipelines.reporting import charts, facts, funnel
+from pipelines.reporting.duplicates import MEASURE_NAMES
 from pipelines.reporting.flow import Flow, StageFolder
 from pipelines.reporting.funnel import DOCUMENT_STAGES, SPLITS
 from pipelines.reporting.gathered import Readings, fetched_files
 from pipelines.reporting.losses import losses_by_source, most_frequent
 from pipelines.spine.ledger import REST, Ledger
-from pipelines.spine.schema import DUPLICATE
-from pipelines.spine.shards import read_batches
 
-#: Similarities are counted in fiftieths: bars 0.02 wide.
-SIMILARITY_BARS = 50
 #: The running mean of the training loss reaches over this share of all steps on either side.
 SMOOTHING_PERCENT = 1
 #: How much of the first steps is left out of the loss chart: they fall from ln(vocabulary) and flatten the rest.
 STEPS_HIDDEN_PERCENT = 3
 TOKENS_SHOWN = 24
-PAIRS_SHOWN = 3
 TALLIED_SHOWN = 20
 #: Stages whose sources, edits and tallies have a section of their own.
 TOLD_BELOW = ("clean",)
@@ -37,7 +32,6 @@ BESIDE = ("quality", "decontaminate")
 #: The row of the evaluation that is no baseline.
 OURS = "this model"
 SPACES = {" ": "␣", "\n": "⏎", "\t": "⇥"}
-MEASURE_NAMES = {"exact": "exact copies", "jaccard": "near copies", "repeated_id": "repeated ids"}
 
 Section = dict[str, Any] | None
 
@@ -114,31 +108,6 @@ def documents_section(flow: Flow, readings: Readings) -> Section:
     return {
         "chart": chart, "before": before, "after": after, "compares": compares, "tables": tables, "bars": bars,
         "legends": legends, "files": fetched_files(flow), "sources": before.values("source"),
-    }  # fmt: skip
-
-
-def dedup_section(flow: Flow, readings: Readings, example_chars: int) -> Section:
-    """Counts by measure, the similarities of near copies, and pairs to judge by."""
-    if not flow["dedup"].has_run:
-        return None
-    parts = [batch for _, path in flow["dedup"].shard_paths() for batch in read_batches(path)]
-    drops = pa.Table.from_batches(parts, DUPLICATE)
-    measures = sorted(drops["measure"].value_counts().to_pylist(), key=lambda entry: entry["values"])
-    near = drops["similarity"].to_numpy()[np.array(drops["measure"].to_pylist(), object) == "jaccard"]
-    counts = np.bincount(
-        np.minimum((near * SIMILARITY_BARS).astype(np.int64), SIMILARITY_BARS - 1), minlength=SIMILARITY_BARS
-    )
-    threshold = _params_of(flow["dedup"]).get("threshold", near.min() if len(near) else 1.0)
-    first = min(int(threshold * SIMILARITY_BARS), SIMILARITY_BARS - 1)
-    labels = [f"{index / SIMILARITY_BARS:.2f}" for index in range(first, SIMILARITY_BARS)]
-    chart = charts.columns(labels, [("near copies", "after", counts[first:].tolist())], "near copies by similarity")
-    pairs = samples.telling_pairs(drops, PAIRS_SHOWN)
-    if flow["clean"].has_run:
-        pairs = samples.with_texts(pairs, (path for _, path in flow["clean"].shard_paths()), example_chars)
-    taken = readings.counts["dedup"].total.taken if "dedup" in readings.counts else 0
-    return {
-        "measures": [(entry["values"], entry["counts"]) for entry in measures], "names": MEASURE_NAMES, "taken": taken,
-        "kept": taken - drops.num_rows, "chart": chart if len(near) else None, "pairs": pairs, "threshold": threshold,
     }  # fmt: skip
 
 

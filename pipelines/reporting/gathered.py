@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from pipelines.reporting import facts, funnel, samples
 from pipelines.reporting.flow import Flow, StageFolder
@@ -100,6 +101,11 @@ def _row_checks(flow: Flow, readings: Readings) -> list[Check]:
         for reason, rows in sorted(readings.evidence[stage].rows.items()):
             left, right = f"{reason} by {stage}", f"of them kept as evidence in {stage}"
             checks.append(Check(left, counts.total.reasons[reason], right, rows, stage))
+    if "shard" in readings.counts:
+        leaked = readings.counts["shard"].total.reasons["dropped.leaked"]
+        rows = sum(pq.read_metadata(path).num_rows for path in flow["shard"].evidence_paths("leaked"))
+        kept = "of them kept as evidence in shard"
+        checks += [Check("dropped.leaked by shard", leaked, kept, rows, "shard")] if leaked or rows else []
     return checks
 
 

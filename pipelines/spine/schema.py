@@ -32,7 +32,7 @@ REPEATED_LINE = pa.schema(
     [*_strings("source", "line"), pa.field("documents", pa.int64(), False), pa.field("removed", pa.int64(), False)]
 )
 
-#: A document that `dedup` drops for one that is kept. measure: exact, jaccard or repeated_id.
+#: A document that `dedup` drops for one that is kept. measure: exact, jaccard, contained or repeated_id.
 DUPLICATE = pa.schema(
     [
         *_strings("doc_id", "kept_id"),
@@ -51,6 +51,10 @@ CONTAMINATED = pa.schema(
         *_strings("matched", "action"),
     ]
 )
+
+#: A document that `shard` drops because one of val or test is too like it. measure: jaccard or contained; split: of the
+#: one that is kept.
+LEAKED = pa.schema([*DUPLICATE, *_strings("split")])
 
 #: How often a pre-token (bytes) stands in the train text; the metadata name the pattern that cut it.
 PATTERN_KEY = b"pattern"
