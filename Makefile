@@ -61,6 +61,7 @@ bench: $(STAMP) ## speed, memory and quality of extraction, cleaning and dedupli
 	@$(BIN)/python -m bench.cleaning_memory
 	@$(BIN)/python -m bench.cleaning_samples
 	@$(BIN)/python -m bench.languages
+	@$(BIN)/python -m bench.decontamination
 	@$(BIN)/python -m bench.personal_data
 	@$(BIN)/python -m bench.duplicates
 	@$(BIN)/python -m bench.duplicates_scale

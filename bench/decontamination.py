@@ -31,7 +31,7 @@ SIZES = NgramSizes(words=13, characters=26, min_words=8)
 #: Set -> its file, kind and columns.
 SETS = {
     "lambada": ("lambada_openai.jsonl", "jsonl", ("context",)),
-    "piqa": ("piqa.jsonl", "jsonl", ("query",)),
+    "piqa": ("piqa.jsonl", "jsonl", ("query", "choices")),
     "wikitext-2": ("wikitext-2.test.txt", "text", ()),
 }
 WORDS, CHARACTERS = (5, 8, 10, 13, 16), (10, 13, 16, 20, 26, 32)

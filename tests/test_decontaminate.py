@@ -155,6 +155,20 @@ def test_texts_that_cannot_be_read_are_counted(corpus: Path) -> None:
     assert (entry["texts"], entry["texts_unreadable"], entry["items"]) == (2, 2, 2)
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_a_list_of_choices_is_looked_for_too(corpus: Path, kind: str) -> None:
+    rows = [{"question": "Who?", "answer": ["Nobody.", ANSWER, ZH]}]
+    path = corpus / f"choices.{kind}"
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        path.write_text(json.dumps(rows[0]) + "\n")
+    rows = read_rows(run(corpus, fetched(corpus, one_set(path, kind))))
+    assert sorted((row["doc_id"], row["item"], row["matched"]) for row in rows) == [
+        ("s:1", "1", ANSWER[:-1]), ("t:4", "1", ZH),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
 def test_a_missing_column_is_refused_with_the_parameter(corpus: Path, kind: str) -> None:
     path = corpus / f"other.{kind}"

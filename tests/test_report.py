@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stage_folders import Stages, ledger, rows_of, run, words_of
+from stage_folders import Stages, documents, ledger, rows_of, run, words_of
 
 from pipelines.reporting import funnel, pairs, samples
 from pipelines.reporting.facts import TextFacts, TextGroup, TokenFacts, octaves
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import dump
-from pipelines.spine.schema import DROPPED
+from pipelines.spine.schema import CONTAMINATED, DROPPED, DUPLICATE
 from pipelines.spine.shards import open_shard
 
 
@@ -119,6 +119,41 @@ def test_token_shards_of_another_text_do_not_close(data: Path) -> None:
     (data / "count/ledger.json").write_text(dump(shard))
     with pytest.raises(CorpusmillError, match=r"bytes of train text in shard, 4.. bytes that count took"):
         run(data)
+
+
+def test_contaminated_documents_leave_at_shard_and_the_funnel_closes(data: Path) -> None:
+    shutil.rmtree(data / "dedup")
+    shutil.rmtree(data / "shard")
+    stages, found = (
+        Stages(data),
+        [("wiki:2", "quiz", "1", 0, 5, "The q", "drop"), ("wiki:5", "quiz", "2", 0, 3, "The", "drop")],
+    )
+    contaminated = ledger(4, {"clean": 2, "contaminated": 2})
+    contaminated.tally("documents_by_set", {"quiz": 2})
+    clean = ledger(3, {"clean": 3})
+    stages.write(
+        "decontaminate", {"wiki-0.parquet": rows_of(CONTAMINATED, found)}, {"wiki": contaminated, "新聞": clean}
+    )
+    copies = {"wiki-0.parquet": rows_of(DUPLICATE, [("wiki:2", "wiki:1", 1.0, "exact")])}
+    stages.write(
+        "dedup", copies, {"wiki": ledger(4, {"kept": 3}, {"dropped.exact": 1}), "新聞": ledger(3, {"kept": 3})}
+    )
+    stages.write(
+        "shard",
+        {
+            "train-wiki-0.parquet": documents("wiki", ["1"]), "val-wiki-0.parquet": documents("wiki", ["3"]),
+            "train-新聞-0.parquet": documents("新聞", ["1", "2", "3"]),
+        },
+        {
+            "wiki": ledger(4, {"train": 1, "val": 1}, {"dropped.exact": 1, "dropped.contaminated": 1}),
+            "新聞": ledger(3, {"train": 3}),
+        },
+    )  # fmt: skip
+    for later in ("count", "learn", "pack", "pretrain", "evaluate", "export"):
+        shutil.rmtree(data / later)
+    seen = words_of(run(data))
+    assert "contaminated" in seen
+    assert "decontaminate" in seen
 
 
 def test_evidence_that_was_lost_does_not_close(data: Path) -> None:

@@ -122,6 +122,19 @@ def slow_units(text: str) -> list[str]:
     return units
 
 
+def test_units_say_where_they_lie_and_which_stand_alone():
+    texts = ["", "The 東京 ที่, X🎉", "é"]
+    ((first, last, units),) = shingles.unit_blocks(texts)
+    assert (first, last) == (0, 3)
+    assert [units.folded[a:b].tobytes().decode() for a, b in zip(units.starts, units.stops, strict=True)] == [
+        "the", "東", "京", "ที่", "x", "é",
+    ]  # fmt: skip
+    assert units.alone.tolist() == [False, True, True, True, False, False]
+    assert units.text_ends.tolist() == [0, 0, 5, 6]
+    assert (units.starts[:5] - units.byte_ends[1]).tolist() == [0, 4, 7, 11, 22]
+    assert units.hashes[:5].tolist() == next(iter(shingles.unit_blocks(["the 東 京 ที่ x"])))[2].hashes.tolist()
+
+
 ALPHABET = "abAB19 .,\n_\0éÉяЯ東京ター々ｱﾞａ𠮷𐐀한क्ा้ทีက်🎉\u0301\ufe0f\u3000\u00ad"
 
 

@@ -34,6 +34,14 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def test_imports_for_type_checkers_alone_do_not_count_and_their_alternative_does(package: Path) -> None:
+    guarded = "if TYPE_CHECKING:\n    import mill_made.unused\nelse:\n    import mill_made.inner.far\n"
+    (package / "typed.py").write_text(f"from typing import TYPE_CHECKING\n{guarded}")
+    found = module_files("mill_made.typed")
+    assert "mill_made.unused" not in found
+    assert "mill_made.inner.far" in found
+
+
 def test_the_modules_are_exact_transitive_and_inside_functions_too(package: Path) -> None:
     assert module_files("mill_made.run") == {
         "mill_made": package / "__init__.py",

@@ -2,8 +2,8 @@
 
     [("lambada", texts), ...]  ->  build_index  ->  Index  ->  matches(units of documents)  ->  (start, length, text), ...
 
-A text that is shorter than a window is there as a whole, under the hash of its first few words. A window that several texts
-hold is there once, for the first of them by set and item; which sets hold it is kept.
+A text that is shorter than a window is there as a whole; where a document goes on as none of them begins is told by a
+filter. A run that several texts hold is there once, for the first of them by set and item; which sets hold it is kept.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Grams:
     """Runs of units to look for.
 
     Attributes:
-        hashes: of the window by which a run is found, ascending, uint64.
+        hashes: of the runs, ascending, each once, uint64.
         starts: where the run begins in the units of all texts, int64.
         stops: where it ends.
         sets: which sets hold it, a number into ``Index.set_groups``.
@@ -42,15 +42,11 @@ class Grams:
     filter: U8
 
     def candidates(self, hashes: U64) -> tuple[I64, I64]:
-        """(place in ``hashes``, entry) of every pair of equal hashes, by place, then by entry."""
-        shift = np.uint64(64 - (len(self.filter) * 8).bit_length() + 1)
-        slots = (hashes >> shift).astype(np.int64)
-        places = np.flatnonzero((self.filter[slots >> 3] >> (slots & 7).astype(np.uint8)) & 1)
-        first = np.searchsorted(self.hashes, hashes[places])
-        there = self.hashes.take(first, mode="clip") == hashes[places]
-        places, first = places[there], first[there]
-        counts = np.searchsorted(self.hashes, hashes[places], side="right") - first
-        return np.repeat(places, counts), _ranges(first, counts)
+        """(place in ``hashes``, entry) of every pair of equal hashes, by place; no place has two."""
+        places = np.flatnonzero(may_be_there(self.filter, hashes))
+        entries = np.searchsorted(self.hashes, hashes[places])
+        there = self.hashes.take(entries, mode="clip") == hashes[places] if len(self.hashes) else np.zeros(0, bool)
+        return places[there], entries[there]
 
 
 class Matches(NamedTuple):
@@ -74,7 +70,10 @@ class Index:
         text_ends: the units of text t are ``text_ends[t] : text_ends[t + 1]``.
         letters: the folded letters of all units, end to end.
         letter_ends: those of unit u are ``letter_ends[u] : letter_ends[u + 1]``.
-        full: windows; short: whole texts that are shorter.
+        full: windows.
+        short: whole texts that are shorter.
+        openings: a filter, as in ``Grams``, of the lightest windows with which the short ones begin.
+        short_lengths: their lengths in units, ascending.
     """
 
     sizes: NgramSizes
@@ -86,30 +85,36 @@ class Index:
     letter_ends: I64
     full: Grams
     short: Grams
+    openings: U8
+    short_lengths: I64
 
     def matches(self, units: TextUnits) -> Matches:
         """Every window of the documents that a set holds, and every short text whole, sorted by where it begins."""
         sums = UnitSums(units, self.sizes)
-        found = []
-        for grams, weight in ((self.full, self.sizes.full), (self.short, self.sizes.least)):
-            if not len(grams.hashes):
-                continue
-            stops = sums.stops(weight)
-            inside = np.flatnonzero(stops <= sums.text_stops)
-            places, entries = grams.candidates(sums.hashes(inside, stops[inside]))
-            starts, lengths = inside[places], grams.stops[entries] - grams.starts[entries]
-            fits = starts + lengths <= sums.text_stops[starts]
-            starts, lengths, entries = starts[fits], lengths[fits], entries[fits]
-            same = self._are_same(units, starts, grams.starts[entries], lengths)
-            starts, lengths, entries = starts[same], lengths[same], entries[same]
-            texts = np.searchsorted(self.text_ends, grams.starts[entries], side="right") - 1
-            found.append(Matches(starts, starts + lengths, texts, grams.sets[entries]))
-        if not found:
-            none = np.empty(0, np.int64)
-            return Matches(none, none, none, none)
+        stops = sums.stops(self.sizes.full)
+        starts = np.flatnonzero(stops <= sums.text_stops)
+        found = [self._matches(units, sums, self.full, starts, stops[starts])]
+        if len(self.short_lengths):
+            stops = sums.stops(self.sizes.least)
+            starts = np.flatnonzero(stops <= sums.text_stops)
+            starts = starts[may_be_there(self.openings, sums.hashes(starts, stops[starts]))]
+            for length in self.short_lengths.tolist():
+                inside = starts[starts + length <= sums.text_stops[starts]]
+                found.append(self._matches(units, sums, self.short, inside, inside + length))
         joined = Matches(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
         order = np.argsort(joined.starts, kind="stable")
         return Matches(*(part[order] for part in joined))
+
+    def _matches(self, units: TextUnits, sums: UnitSums, grams: Grams, starts: I64, stops: I64) -> Matches:
+        """Those of the runs ``[start, stop)`` of the documents that are among the grams, unit by unit."""
+        places, entries = grams.candidates(sums.hashes(starts, stops))
+        starts, lengths = starts[places], (stops - starts)[places]
+        alike = lengths == grams.stops[entries] - grams.starts[entries]
+        starts, lengths, entries = starts[alike], lengths[alike], entries[alike]
+        same = self._are_same(units, starts, grams.starts[entries], lengths)
+        starts, lengths, entries = starts[same], lengths[same], entries[same]
+        texts = np.searchsorted(self.text_ends, grams.starts[entries], side="right") - 1
+        return Matches(starts, starts + lengths, texts, grams.sets[entries])
 
     def _are_same(self, units: TextUnits, starts: I64, others: I64, lengths: I64) -> npt.NDArray[np.bool_]:
         """Whether the units of documents from each start on are those of the index from ``others`` on, letter by letter.
@@ -170,9 +175,13 @@ def build_index(sets: Sequence[tuple[str, Sequence[ItemText]]], sizes: NgramSize
     texts = pa.table({"set": pa.array(set_of_text, pa.int32()), "item": items})
     text_ends = _ends(gathered.num_units)
     groups: dict[tuple[int, ...], int] = {(number,): number for number in range(len(sets))}
-    full, short = (_grams(*part, set_of_text, text_ends, groups) for part in (gathered.full(), gathered.short()))
+    full, short = (_grams(*_joined(part), set_of_text, text_ends, groups) for part in (gathered.full, gathered.short))
     letters = np.concatenate([np.empty(0, np.uint8), *gathered.letters])
-    index = Index(sizes, set_names, tuple(groups), texts, text_ends, letters, _ends(gathered.lengths), full, short)
+    openings = hash_filter(np.concatenate([np.empty(0, np.uint64), *gathered.openings]))
+    lengths = np.unique(short.stops - short.starts)
+    index = Index(
+        sizes, set_names, tuple(groups), texts, text_ends, letters, _ends(gathered.lengths), full, short, openings, lengths
+    )  # fmt: skip
     return index, _coverage(set_names, numbered, np.concatenate([np.empty(0, bool), *gathered.checked]))
 
 
@@ -185,8 +194,9 @@ class _Gathered:
         self.lengths: list[I64] = []
         self.num_units: list[I64] = []
         self.checked: list[npt.NDArray[np.bool_]] = []
-        self._full: list[tuple[U64, I64, I64, U64]] = []
-        self._short: list[tuple[U64, I64, I64, U64]] = []
+        self.full: list[tuple[U64, I64, I64]] = []
+        self.short: list[tuple[U64, I64, I64]] = []
+        self.openings: list[U64] = []
 
     def add(self, units: TextUnits) -> None:
         sums = UnitSums(units, self._sizes)
@@ -197,35 +207,27 @@ class _Gathered:
         self.checked.append(weights >= self._sizes.least)
         stops = sums.stops(self._sizes.full)
         starts = np.flatnonzero(stops <= sums.text_stops)
-        hashes = sums.hashes(starts, stops[starts])
-        self._full.append((hashes, starts + self._first, stops[starts] + self._first, hashes))
+        self.full.append((sums.hashes(starts, stops[starts]), starts + self._first, stops[starts] + self._first))
         short = np.flatnonzero((weights >= self._sizes.least) & (weights < self._sizes.full))
         starts, stops = units.text_ends[short], units.text_ends[short + 1]
-        found_by = sums.hashes(starts, sums.stops(self._sizes.least)[starts])
-        whole = sums.hashes(starts, stops)
-        self._short.append((found_by, starts + self._first, stops + self._first, whole))
+        self.short.append((sums.hashes(starts, stops), starts + self._first, stops + self._first))
+        self.openings.append(sums.hashes(starts, sums.stops(self._sizes.least)[starts]))
         self._first += len(units.starts)
 
-    def full(self) -> tuple[U64, I64, I64, U64]:
-        return _joined(self._full)
 
-    def short(self) -> tuple[U64, I64, I64, U64]:
-        return _joined(self._short)
-
-
-def _joined(parts: list[tuple[U64, I64, I64, U64]]) -> tuple[U64, I64, I64, U64]:
-    none = (np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint64))
-    hashes, starts, stops, wholes = (np.concatenate(columns) for columns in zip(none, *parts, strict=True))
-    return hashes, starts, stops, wholes
+def _joined(parts: list[tuple[U64, I64, I64]]) -> tuple[U64, I64, I64]:
+    none = (np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int64))
+    hashes, starts, stops = (np.concatenate(columns) for columns in zip(none, *parts, strict=True))
+    return hashes, starts, stops
 
 
 def _grams(
-    hashes: U64, starts: I64, stops: I64, wholes: U64, set_of_text: I64, text_ends: I64, groups: dict[tuple[int, ...], int]
-) -> Grams:  # fmt: skip
-    """Entries with the same ``wholes`` become one, the first; ``groups`` grows by the groups of sets that are new."""
-    order = np.lexsort((starts, wholes, hashes))
+    hashes: U64, starts: I64, stops: I64, set_of_text: I64, text_ends: I64, groups: dict[tuple[int, ...], int]
+) -> Grams:
+    """Runs with the same hash become one, the first; ``groups`` grows by the groups of sets that are new."""
+    order = np.lexsort((starts, hashes))
     heads = np.ones(len(order), bool)
-    heads[1:] = wholes[order][1:] != wholes[order][:-1]
+    heads[1:] = hashes[order][1:] != hashes[order][:-1]
     group_of = np.cumsum(heads) - 1
     sets = set_of_text[np.searchsorted(text_ends, starts[order], side="right") - 1]
     pairs = np.unique(np.stack([group_of, sets], axis=1), axis=0)
@@ -235,8 +237,7 @@ def _grams(
     for entry in several.tolist():
         first, last = np.searchsorted(pairs[:, 0], [entry, entry + 1])
         of_entry[entry] = groups.setdefault(tuple(pairs[first:last, 1].tolist()), len(groups))
-    found_by = hashes[chosen]
-    return Grams(found_by, starts[chosen], stops[chosen], of_entry, hash_filter(found_by))
+    return Grams(hashes[chosen], starts[chosen], stops[chosen], of_entry, hash_filter(hashes[chosen]))
 
 
 def hash_filter(hashes: U64) -> U8:
@@ -246,6 +247,13 @@ def hash_filter(hashes: U64) -> U8:
     taken = np.zeros(1 << num_bits, bool)
     taken[(hashes >> np.uint64(64 - num_bits)).astype(np.int64)] = True
     return np.packbits(taken, bitorder="little")
+
+
+def may_be_there(taken: U8, hashes: U64) -> npt.NDArray[np.bool_]:
+    """False for hashes that are certainly not among those of which the filter was made."""
+    shift = np.uint64(64 - (len(taken) * 8).bit_length() + 1)
+    slots = (hashes >> shift).astype(np.int64)
+    return ((taken[slots >> 3] >> (slots & 7).astype(np.uint8)) & 1).astype(bool)
 
 
 def _coverage(

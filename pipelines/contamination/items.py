@@ -2,8 +2,8 @@
 
     FetchedSet(columns=("question", "answer"))  ->  ItemText("17", "Which ...?"), ItemText("17", "The ..."), ...
 
-An item is a row of a table, or a document of a text file; each of its columns is a text of its own. Items are numbered from
-1 in the order of their file, and named by the file too where a set has several.
+An item is a row of a table, or a document of a text file; each of its columns is a text of its own, a list of choices
+too. Items are numbered from 1 in the order of their file, and named by the file too where a set has several.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -88,6 +88,7 @@ def _items(one: FetchedSet, sha256: str, column: str) -> Iterator[Item]:
         html=cast("HtmlSettings", None),
         columns={**columns, "key": one.key} if one.key else columns,
         options=dict(one.options),
+        joins_lists=True,
     )
     try:
         with open(raw_path(one.cache, sha256), "rb") as stream:

@@ -46,9 +46,10 @@ def find_spans(index: Index, texts: pa.Array, margin_chars: int) -> Iterator[tup
     for first, _, units in unit_blocks(texts):
         matches = index.matches(units)
         document = np.searchsorted(units.text_ends, matches.starts, side="right") - 1
-        for number in np.unique(document).tolist():
+        numbers, begins = np.unique(document, return_index=True)
+        for number, begin, end in zip(numbers.tolist(), begins, np.append(begins, len(document))[1:], strict=True):
             text = texts[first + number].as_py()
-            here = Matches(*(part[document == number] for part in matches))
+            here = Matches(*(part[begin:end] for part in matches))
             yield first + number, widened(_spans_of(index, here, units, number, text), text, margin_chars)
 
 

@@ -21,7 +21,7 @@ from pipelines.spine import storage
 from pipelines.spine.manifest import dump
 
 FACTS, TEXTS = "facts.json", "texts.arrow"
-ARRAYS = ("text_ends", "letters", "letter_ends")
+ARRAYS = ("text_ends", "letters", "letter_ends", "openings", "short_lengths")
 GRAMS = ("full", "short")
 
 

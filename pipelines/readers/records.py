@@ -36,6 +36,7 @@ class ReadContext:
         begin: where in the file the stream begins, 0 unless a part of the file is read.
         head_bytes: how many bytes stand before that place in the stream, repeated from the file's beginning.
         packed: ``begin`` counts bytes of a compressed file, so that offsets count from there and not from the start.
+        joins_lists: a list of texts in a table's text column is one text, a line each; otherwise it is refused.
     """
 
     file_key: str
@@ -48,6 +49,7 @@ class ReadContext:
     begin: int = 0
     head_bytes: int = 0
     packed: bool = False
+    joins_lists: bool = False
 
     def key_at(self, offset: int) -> str:
         """The key of a record without an id of its own: never a path, never a counter of arrival.

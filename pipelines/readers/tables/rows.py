@@ -71,6 +71,8 @@ def from_row(row: Row, columns: Mapping[str, str], context: ReadContext, offset:
     text = row.get(columns["text"])
     if text is None:
         raise UnreadableError("missing_text", f"column {columns['text']} is missing or null")
+    if context.joins_lists and isinstance(text, list):
+        text = "\n".join(_text(one, "one of a list") for one in text if one)
     if not isinstance(text, str | bytes):
         raise UnreadableError("wrong_type", f"text: expected a string, got {type(text).__name__}")
     if len(text) > MAX_RECORD_BYTES:
