@@ -15,7 +15,7 @@ from corpora import words
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINING = ["pretrain", "evaluate", "export", "report"]
-CORPUS = ["extract", "clean", "dedup", "shard", "count", "learn", "pack"]
+CORPUS = ["extract", "quality", "clean", "dedup", "decontaminate", "shard", "count", "learn", "pack"]
 
 
 class Workspace:
@@ -61,6 +61,8 @@ class Workspace:
              "columns": {}, "options": {}},
         ]  # fmt: skip
         params["shard"] |= {"val_per_10000": 1500, "test_per_10000": 1500}
+        params["shard"] |= {"leak_threshold": 1.0, "leak_containment": 0}  # else it takes the copies that dedup leaves
+        params["dedup"]["containment_threshold"] = 0  # the near copies hold each other whole
         params["learn"]["vocab_size"] = 300
         params["pack"]["seq_len"] = 32
         params["pretrain"] |= {
@@ -158,9 +160,9 @@ def test_a_comment_in_a_module_of_train_runs_that_modules_stage(workspace: Works
     assert workspace.repro() == ["evaluate"]
 
 
-def test_a_threshold_that_changes_no_decision_runs_dedup_alone(workspace: Workspace) -> None:
+def test_a_threshold_that_changes_no_decision_runs_dedup_and_the_report_that_names_it(workspace: Workspace) -> None:
     workspace.set_param("dedup", "threshold", 0.81)
-    assert workspace.repro() == ["dedup"]
+    assert workspace.repro() == ["dedup", "report"]
 
 
 def test_a_threshold_that_changes_a_decision_rebuilds_what_follows(workspace: Workspace) -> None:
