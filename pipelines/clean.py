@@ -81,6 +81,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(OPTION, metavar="ID_OR_FILE", help=f"what each rule says of one document; see {OPTION} --help")
     parser.add_argument("--quality", default="", metavar="DIR", help="folder of the stage quality (default: no model)")
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,35 @@ def test_explaining_names_the_rule_that_decides(tmp_path: Path, capsys: pytest.C
     assert "dropped by gopher.too_few_words: 4, and the limit is < 20" in said
     (line,) = [line for line in said.splitlines() if "<- this one decides" in line]
     assert line.split()[:5] == ["gopher.too_few_words", "4", "<", "20", "drops"]
+
+
+def test_explaining_says_what_was_cut_and_in_which_language_a_text_was_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "loop.txt"
+    text.write_text("\n\n".join([article(1)] * 4))
+    clean.main(["--explain", str(text), "--params", str(ROOT / "params.yaml")])
+    said = capsys.readouterr().out
+    assert "language not declared, read as en  " in said
+    assert re.search(r"^loops_cut\.texts +1$", said, re.MULTILINE)
+    assert f"stays, with {len(article(1))} characters" in said
+
+
+def test_explaining_what_is_no_file_where_no_documents_are_says_both(tmp_path: Path) -> None:
+    missing = str(tmp_path / "nowhere")
+    with pytest.raises(CorpusmillError, match="no file of this name, and no folder of documents") as caught:
+        clean.main(["--explain", "page.txt", "--input", missing, "--params", str(ROOT / "params.yaml")])
+    assert missing in str(caught.value)
+
+
+def test_explaining_nothing_is_refused_and_its_options_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, status in ((["--explain"], 2), (["--explain", "--help"], 0)):
+        with pytest.raises(SystemExit) as caught:
+            clean.main(words)
+        assert caught.value.code == status
+    shown = capsys.readouterr()
+    assert "of which document?" in shown.err
+    assert "--language LANGUAGE" in shown.out
 
 
 def test_explaining_finds_a_document_by_its_id_and_says_so_when_there_is_none(

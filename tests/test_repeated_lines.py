@@ -244,14 +244,15 @@ def test_partitions_and_workers_change_no_byte(tmp_path: Path, monkeypatch: pyte
     assert digests(other) == digests(alone)
 
 
-def test_two_worker_processes_give_the_same_bytes(tmp_path: Path) -> None:
-    corpus(tmp_path / "in", range(6))
-    corpus(tmp_path / "in", range(6, 12))
+@pytest.mark.parametrize("workers", ["2", "4"])
+def test_worker_processes_give_the_same_bytes_as_none(tmp_path: Path, workers: str) -> None:
+    for first in range(0, 12, 3):
+        corpus(tmp_path / "in", range(first, first + 3))
     params = params_with(tmp_path, 5)
     alone = run(tmp_path, "alone", tmp_path / "in", params=params)
-    options = {"direct_num_workers": "2", "direct_running_mode": "multi_processing"}
-    two = run(tmp_path, "two", tmp_path / "in", params=params, cache="other-cache", **options)
-    assert digests(two) == digests(alone)
+    options = {"direct_num_workers": workers, "direct_running_mode": "multi_processing"}
+    many = run(tmp_path, "many", tmp_path / "in", params=params, cache="other-cache", **options)
+    assert digests(many) == digests(alone)
 
 
 def test_a_unit_that_loses_nothing_new_is_not_finished_again_when_another_one_comes(tmp_path: Path) -> None:

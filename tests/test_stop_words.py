@@ -9,9 +9,11 @@ import pytest
 from real_texts import LANGUAGES, real_texts
 from test_rules_plain import looping, split
 
+from pipelines.cleaning.halves import CleanParams
 from pipelines.cleaning.hashing import SpanHashes
 from pipelines.cleaning.stop_words import HashList, StopWords, package_stop_words, stop_words_in
 from pipelines.cleaning.text_table import TextTable
+from pipelines.spine.params import load_params
 
 
 def counted(stop_words: Sequence[str], texts: Sequence[str]) -> list[int]:
@@ -77,11 +79,20 @@ def test_the_packages_lists_lose_punctuation_and_numbers_and_go_by_other_codes()
     assert package_stop_words("yue") == package_stop_words("zh")
     assert package_stop_words("nb") == package_stop_words("no") != ()
     assert package_stop_words("km") == ()
+    assert "لە" in package_stop_words("ckb")
+    assert package_stop_words("ku") == ()  # the package's list is Sorani, in Arabic letters
     for language in ("en", "es", "fa", "ko", "zh"):
         for entry in package_stop_words(language):
             assert entry == entry.lower()
             assert any(map(str.isalpha, entry))
             assert not any(map(str.isdecimal, entry))
+
+
+def test_the_shipped_parameters_know_the_most_frequent_words_of_ukrainian():
+    params = load_params(CleanParams, "clean", Path(__file__).parents[1] / "params.yaml").rules
+    biography = "Народився 4 лютого 1924 у селі. Закінчив інститут. Працював на заводі «Арсенал» і викладав."
+    assert _counted_in(biography, "uk", None, from_package=True) == 0
+    assert _counted_in(biography, "uk", params.stop_words["uk"], from_package=True) == 3  # у, на, і
 
 
 def test_hashes_that_begin_alike_are_told_apart():

@@ -24,13 +24,15 @@ OPTION = "--explain"
 def explain_command(argv: Sequence[str]) -> None:
     """Prints what cleaning says of the document that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.clean", description=__doc__, allow_abbrev=False)
-    parser.add_argument(OPTION, required=True, metavar="ID_OR_FILE", help="a doc_id of --input, or a file of text")
+    parser.add_argument(OPTION, nargs="?", metavar="ID_OR_FILE", help="a doc_id of --input, or a file of text")
     parser.add_argument("--input", nargs="+", default=["data/extract"], metavar="PATH", help="documents (%(default)s)")
     parser.add_argument("--params", default="params.yaml", metavar="FILE", help="parameters (default: %(default)s)")
     parser.add_argument("--quality", default="data/quality", metavar="DIR", help="folder of a model (%(default)s)")
     parser.add_argument("--language", default="", help="of the file's text: en, zh, ...")
     parser.add_argument("--source", default="file", help="source that the file's text is judged as")
     args = parser.parse_args(argv)
+    if not args.explain:
+        parser.error(f"{OPTION}: of which document? a doc_id of --input, or a file of text")
     params: CleanParams = load_params(CleanParams, "clean", args.params)
     if Path(args.explain).is_file():
         document = _document_of_file(Path(args.explain), args.language, args.source)
@@ -45,8 +47,14 @@ def find_document(doc_id: str, inputs: Sequence[str]) -> pa.RecordBatch:
     """The one document of an id, as a batch.
 
     Raises:
-        CorpusmillError: no unit of the inputs holds it.
+        CorpusmillError: no unit of the inputs holds it, or an input is not there.
     """
+    missing = [path for path in inputs if not Path(path).exists()]
+    if missing:
+        raise CorpusmillError(
+            "no file of this name, and no folder of documents to find an id in", where=doc_id, got=", ".join(missing),
+            hint="--input names the folder that `python -m pipelines.extract` wrote",
+        )  # fmt: skip
     for unit in plan_documents(inputs):
         path = unit.inputs[0].path
         for batch in read_batches(path):
@@ -68,11 +76,14 @@ def explanation(document: pa.RecordBatch, params: CleanParams, quality_model: Qu
         quality_model: where there is one.
     """
     row = document.to_pylist()[0]
-    batch, apart = normalized(document, params)
-    verdict = prepare(document, params, quality_model).rows.to_pylist()[0]
+    batch, _ = normalized(document, params)
+    prepared = prepare(document, params, quality_model)
+    verdict = prepared.rows.to_pylist()[0]
     findings = explain(batch, params.rules, quality_model)
-    lines = [f"{row['doc_id']}  language {row['language'] or 'not declared'}  {len(row['text']):,} characters", ""]
-    lines += [f"{name:<40} {number:,}" for name, number in sorted(apart.items())] or ["no step changes the text"]
+    language = row["language"] or f"not declared, read as {verdict['language'] or 'none'}"
+    lines = [f"{row['doc_id']}  language {language}  {len(row['text']):,} characters", ""]
+    changes = sorted((name, number) for name, number in prepared.apart.items() if number)
+    lines += [f"{name:<40} {number:,}" for name, number in changes] or ["no step changes the text"]
     lines += ["", f"{'rule':<36} {'value':<34} {'drops if':<10} verdict"]
     lines += [_row(finding, verdict["rule"]) for finding in findings]
     lines += ["", _outcome(verdict), "Lines that recur in its source are counted over a whole run: repeated_lines/."]

@@ -16,8 +16,8 @@ import stopwordsiso
 from pipelines.cleaning.hashing import I64, U64, SpanHashes
 from pipelines.cleaning.text_table import TextTable
 
-#: Languages whose list stopwordsiso keeps under another code.
-LIST_OF = {"nb": "no", "nn": "no", "yue": "zh", "wuu": "zh", "lzh": "zh", "fil": "tl"}
+#: Languages whose list stopwordsiso keeps under another code; its list of Kurdish is Sorani, and none is Kurmanji.
+LIST_OF = {"nb": "no", "nn": "no", "yue": "zh", "wuu": "zh", "lzh": "zh", "fil": "tl", "ckb": "ku", "ku": ""}
 #: A hash is looked up by so many of its first bits.
 BUCKET_BITS = 16
 BUCKET_SHIFT = np.uint64(64 - BUCKET_BITS)
