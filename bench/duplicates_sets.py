@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from bench.duplicates_truth import read_units
-from pipelines.duplicates.shingles import UNSPACED
+from pipelines.duplicates.text_units import UNSPACED
 from pipelines.extract import ExtractParams
 from pipelines.readers.mediawiki.reader import read_mediawiki
 from pipelines.readers.records import ReadContext, Record

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from bench.cleaning_agreement import encyclopaedia
-from pipelines.duplicates.shingles import row_blocks
+from pipelines.duplicates.text_units import row_blocks
 from pipelines.splitting.index import Index, Limits, build_index, distinct_sets, text_shingles
 from pipelines.splitting.leaks import find_leaks
 from pipelines.splitting.steps import BLOCK_BYTES

@@ -15,8 +15,8 @@ from pipelines.contamination.items import ItemText
 from pipelines.contamination.spans import Span, find_spans, widened
 from pipelines.contamination.stored import read_index, write_index
 from pipelines.contamination.windows import NgramSizes, UnitSums
-from pipelines.duplicates import shingles
-from pipelines.duplicates.shingles import unit_blocks
+from pipelines.duplicates import text_units
+from pipelines.duplicates.text_units import unit_blocks
 
 SIZES = NgramSizes(words=13, characters=26, min_words=8)
 SMALL = NgramSizes(words=3, characters=6, min_words=2)
@@ -200,7 +200,7 @@ def test_a_batch_of_many_blocks_equals_its_texts_one_by_one(monkeypatch: pytest.
     texts = [f"Number {number}. {FOX if number % 3 else ZH} 終わり {number}" for number in range(40)]
     index = index_of([FOX], [ZH])
     whole = list(find_spans(index, pa.array(texts), 0))
-    monkeypatch.setattr(shingles, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(text_units, "BLOCK_BYTES", 64)
     assert list(find_spans(index_of([FOX], [ZH]), pa.array(texts), 0)) == whole
     assert [(row, spans[0].matched) for row, spans in whole] == [(n, FOX if n % 3 else ZH) for n in range(40)]
 

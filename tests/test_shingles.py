@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.duplicates import shingles
+from pipelines.duplicates import shingles, text_units
 from pipelines.duplicates.shingles import jaccard, normalized_hashes, shingle_hashes
 
 
@@ -101,8 +101,8 @@ def slow_units(text: str) -> list[str]:
     kinds: list[str] = []
     for character in text:
         code, category = ord(character), unicodedata.category(character)
-        unspaced = any(begin <= code < end for begin, end in shingles.UNSPACED) or 0x20000 <= code < 0x40000
-        if any(attached.start <= code < attached.stop for attached in shingles.ATTACHED):
+        unspaced = any(begin <= code < end for begin, end in text_units.UNSPACED) or 0x20000 <= code < 0x40000
+        if any(attached.start <= code < attached.stop for attached in text_units.ATTACHED):
             kind = "mark"
         elif category[0] not in "LMN":
             kind = "separator"
@@ -124,7 +124,7 @@ def slow_units(text: str) -> list[str]:
 
 def test_units_say_where_they_lie_and_which_stand_alone():
     texts = ["", "The 東京 ที่, X🎉", "é"]
-    ((first, last, units),) = shingles.unit_blocks(texts)
+    ((first, last, units),) = text_units.unit_blocks(texts)
     assert (first, last) == (0, 3)
     assert [units.folded[a:b].tobytes().decode() for a, b in zip(units.starts, units.stops, strict=True)] == [
         "the", "東", "京", "ที่", "x", "é",
@@ -132,7 +132,7 @@ def test_units_say_where_they_lie_and_which_stand_alone():
     assert units.alone.tolist() == [False, True, True, True, False, False]
     assert units.text_ends.tolist() == [0, 0, 5, 6]
     assert (units.starts[:5] - units.byte_ends[1]).tolist() == [0, 4, 7, 11, 22]
-    assert units.hashes[:5].tolist() == next(iter(shingles.unit_blocks(["the 東 京 ที่ x"])))[2].hashes.tolist()
+    assert units.hashes[:5].tolist() == next(iter(text_units.unit_blocks(["the 東 京 ที่ x"])))[2].hashes.tolist()
 
 
 ALPHABET = "abAB19 .,\n_\0éÉяЯ東京ター々ｱﾞａ𠮷𐐀한क्ा้ทีက်🎉\u0301\ufe0f\u3000\u00ad"
@@ -177,7 +177,8 @@ def test_what_is_no_text_is_refused(call: Callable[[], object], message: str):
 def test_a_batch_of_many_blocks_equals_its_texts_one_by_one(monkeypatch: pytest.MonkeyPatch):
     texts = [f"Text number {number}: {'words and 言葉 ' * (number % 7)}" for number in range(60)]
     whole = shingle_hashes(texts, 5), normalized_hashes(texts)
-    monkeypatch.setattr(shingles, "BLOCK_BYTES", 64)
+    for module in (shingles, text_units):
+        monkeypatch.setattr(module, "BLOCK_BYTES", 64)
     pieces = shingle_hashes(texts, 5), normalized_hashes(texts)
     assert pieces[0][0].tolist() == whole[0][0].tolist()
     assert pieces[0][1].tolist() == whole[0][1].tolist()
@@ -242,7 +243,7 @@ def test_going_by_bytes_and_going_by_characters_give_the_same_hashes(texts: list
     found = []
     for dense in (0, 10**9):  # never by characters, always
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(shingles, "DENSE", dense)
+            patch.setattr(text_units, "DENSE", dense)
             hashes, offsets = shingle_hashes(texts, 3)
             found.append((hashes.tolist(), offsets.tolist(), normalized_hashes(texts).tolist()))
     assert found[0] == found[1]

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from pipelines.contamination.items import ItemText
 from pipelines.contamination.windows import NgramSizes, UnitSums
-from pipelines.duplicates.shingles import I64, U8, U64, TextUnits, unit_blocks
+from pipelines.duplicates.text_units import I64, U8, U64, TextUnits, unit_blocks
 
 #: Bits of the filter for each hash: of 16 hashes of text that no set holds, one is looked up.
 FILTER_BITS_PER_HASH = 16

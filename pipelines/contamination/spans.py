@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.contamination.index import Index, Matches
-from pipelines.duplicates.shingles import TextUnits, unit_blocks
+from pipelines.duplicates.text_units import TextUnits, unit_blocks
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.duplicates.shingles import I64, U64, TextUnits, constants64, mix64
+from pipelines.duplicates.text_units import I64, U64, TextUnits, constants64, mix64
 
 _BASE = int(constants64(1, seed=2)[0])
 _INVERSE = pow(_BASE, -1, 1 << 64)

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from pipelines.duplicates.shingles import UNSPACED
+from pipelines.duplicates.text_units import UNSPACED
 
 #: Pieces that stand once in both texts are looked for in runs of so many: the longer the run, the less by chance.
 ANCHOR_SIZES = (8, 3, 1)

@@ -11,7 +11,7 @@ Source: Schleimer, Wilkerson, Aiken 2003, "Winnowing: Local Algorithms for Docum
 
 import numpy as np
 
-from pipelines.duplicates.shingles import I64, U64, row_blocks
+from pipelines.duplicates.text_units import I64, U64, row_blocks
 
 #: Shingles handled at a time, so that the arrays stay in the second-level cache.
 BLOCK_SHINGLES = 1 << 16

@@ -14,7 +14,7 @@ proposed as `proposal_probability` says.
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.duplicates.shingles import I64, U64, constants64, mix64, row_blocks
+from pipelines.duplicates.text_units import I64, U64, constants64, mix64, row_blocks
 
 U32 = npt.NDArray[np.uint32]
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.duplicates.references import SignedUnits, unit_of
-from pipelines.duplicates.shingles import I64, U64
 from pipelines.duplicates.signing import fixed_lists_array
+from pipelines.duplicates.text_units import I64, U64
 
 ORDERS = ("longest", "first_id", "source_priority")
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.duplicates.minhash import NO_KEY
-from pipelines.duplicates.shingles import I64, U64
+from pipelines.duplicates.text_units import I64, U64
 
 #: Candidate pairs held beside the distinct ones before they are merged (16 bytes each).
 PENDING_PAIRS = 1 << 22

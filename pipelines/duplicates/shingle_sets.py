@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from pipelines.duplicates.plan import SearchFiles
 from pipelines.duplicates.references import unit_of
-from pipelines.duplicates.shingles import I64, U64, shingle_hashes
+from pipelines.duplicates.shingles import shingle_hashes
+from pipelines.duplicates.text_units import I64, U64
 from pipelines.spine import storage
 
 PLACE = np.dtype([("ref", "<u8"), ("start", "<u8"), ("stop", "<u8")])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.duplicates.shingles import I64
+from pipelines.duplicates.text_units import I64
 
 #: Pairs turned into Python integers at a time: 64 bytes each.
 BLOCK_PAIRS = 1 << 18

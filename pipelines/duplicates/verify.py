@@ -14,7 +14,7 @@ import numpy as np
 
 from pipelines.duplicates.references import CONTAINED, JACCARD, VERIFIED
 from pipelines.duplicates.shingle_sets import ShingleSets
-from pipelines.duplicates.shingles import I64, U64
+from pipelines.duplicates.text_units import I64, U64
 
 #: Shingles of the documents of a block of pairs that are held at a time: 32 MB.
 BLOCK_SHINGLES = 1 << 22

@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.duplicates.shingles import Texts, normalized_hashes, shingle_hashes
+from pipelines.duplicates.shingles import normalized_hashes, shingle_hashes
+from pipelines.duplicates.text_units import Texts
 from pipelines.splitting.drawing import I64
 
 U8 = npt.NDArray[np.uint8]

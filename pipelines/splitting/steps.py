@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.duplicates.shingles import row_blocks
+from pipelines.duplicates.text_units import row_blocks
 from pipelines.spine.schema import DOCUMENT, DUPLICATE, LEAKED
 from pipelines.spine.units import Unit, UnitCache, UnitInput
 from pipelines.spine.work import Outcome
