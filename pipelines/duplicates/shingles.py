@@ -18,24 +18,23 @@ import numpy.typing as npt
 from pipelines.duplicates.text_units import (
     BLOCK_BYTES,
     I64,
-    SPACE,
     U8,
     U64,
     Texts,
-    character_tables,
     constants64,
     find_units,
     hash_units,
-    high_characters,
-    is_dense,
     mix64,
-    num_bytes_of,
     row_blocks,
     utf8_bytes,
 )  # fmt: skip
 
 #: 1 for the white space of ASCII, as `str.isspace` has it.
 _SPACE_BYTES = bytes(b < 0x80 and chr(b).isspace() for b in range(256))
+#: White space outside ASCII in UTF-8: the first byte -> (numbers that the other bytes make, bytes in all).
+_HIGH_SPACES: dict[int, tuple[list[int], int]] = {}
+for _space in (chr(code).encode() for code in range(0x80, 0x3001) if chr(code).isspace()):
+    _HIGH_SPACES.setdefault(_space[0], ([], len(_space)))[0].append(int.from_bytes(_space[1:], "big"))
 
 
 def shingle_hashes(texts: Texts, shingle_size: int) -> tuple[U64, I64]:
@@ -119,12 +118,15 @@ def _as_written(block: bytes, text_ends: I64) -> tuple[bytes, I64, I64]:
 
 def _spaces_closed(block: bytes, text_ends: I64) -> tuple[bytes, I64, I64]:
     raw = np.frombuffer(block, np.uint8)
-    if is_dense(block):
-        codes = np.frombuffer(block.decode("utf-8").encode("utf-32-le"), "<u4")
-        return _close_gaps(raw, np.repeat(character_tables()[1].take(codes) == SPACE, num_bytes_of(codes)), text_ends)
     gaps = np.frombuffer(block.translate(_SPACE_BYTES), bool).copy()
-    high = high_characters(raw)
-    gaps[high.places] = np.repeat(character_tables()[1].take(high.codes) == SPACE, high.num_bytes)
+    for lead, (rest, num_bytes) in _HIGH_SPACES.items():
+        places = np.flatnonzero(raw == lead)
+        found = raw.take(places + 1).astype(np.int64)
+        if num_bytes == 3:
+            found = found << 8 | raw.take(places + 2)
+        places = places[np.isin(found, rest)]
+        for byte in range(num_bytes):
+            gaps[places + byte] = True
     return _close_gaps(raw, gaps, text_ends)
 
 

@@ -141,7 +141,7 @@ def row_blocks(ends: I64, size: int) -> Iterator[tuple[int, int]]:
 
 def find_units(block: bytes, text_ends: I64) -> tuple[U8, I64, I64]:
     """The block with letters folded and separators 0, zeros around it, and where its units start and stop in that."""
-    if is_dense(block):
+    if _is_dense(block):
         return _units_of_characters(block, text_ends)
     ascii_folds, kinds, folds = character_tables()
     padded = b"\0%b%b" % (block, bytes(8))
@@ -165,7 +165,7 @@ def find_units(block: bytes, text_ends: I64) -> tuple[U8, I64, I64]:
     return folded, starts, stops
 
 
-def is_dense(block: bytes) -> bool:
+def _is_dense(block: bytes) -> bool:
     return bool(DENSE * np.count_nonzero(np.frombuffer(block, np.int8) < 0) > len(block))
 
 
@@ -205,11 +205,6 @@ def _bytes_of(characters: I64, places: I64) -> I64:
     starts = places.take(characters)
     lengths = places.take(characters + 1) - starts
     return np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
-
-
-def num_bytes_of(codes: npt.NDArray[np.uint32]) -> U8:
-    """Bytes of each character in UTF-8."""
-    return (codes >= 0x80).view(np.uint8) + (codes >= 0x800) + (codes >= 0x10000) + np.uint8(1)
 
 
 class HighCharacters(NamedTuple):
