@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stage_folders import Stages, documents, ledger, rows_of, run, words_of
+from stage_folders import SEARCH, Stages, documents, ledger, rows_of, run, words_of
 
 from pipelines.reporting import funnel, pairs, samples
 from pipelines.reporting.facts import TextFacts, TextGroup, TokenFacts, octaves
@@ -138,6 +138,7 @@ def test_contaminated_documents_leave_at_shard_and_the_funnel_closes(data: Path)
     stages.write(
         "dedup", copies, {"wiki": ledger(4, {"kept": 3}, {"dropped.exact": 1}), "新聞": ledger(3, {"kept": 3})}
     )
+    (data / "dedup/search.json").write_text(dump(SEARCH))
     stages.write(
         "shard",
         {

@@ -125,10 +125,10 @@ SOURCE = (
 
 
 def test_sources_are_a_list_of_dataclasses_and_a_fault_in_the_second_is_named(tmp_path: Path) -> None:
-    text = f"fetch:\n  sources:\n  - {SOURCE}\n  - {SOURCE}\n"
+    text = f"fetch:\n  evaluation_sets: []\n  sources:\n  - {SOURCE}\n  - {SOURCE}\n"
     sources = load_params(FetchParams, "fetch", write(tmp_path, text)).sources
     assert [source.name for source in sources] == ["ニュース", "ニュース"]
-    twice = f"fetch:\n  sources:\n  - {SOURCE}\n  - {SOURCE.replace('licence', 'license')}\n"
+    twice = f"fetch:\n  evaluation_sets: []\n  sources:\n  - {SOURCE}\n  - {SOURCE.replace('licence', 'license')}\n"
     said = message(tmp_path, twice, FetchParams, "fetch")
     assert said.startswith("params.yaml: fetch.sources[1].license is not a parameter; known: name, kind, path")
 
