@@ -24,7 +24,7 @@ import argparse
 import hashlib
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,6 +168,8 @@ def _search(job: Job, plan: Plan) -> str:
     found = Path(plan.decided.root) / f"search-{Path(plan.files.folder).name}.json"
     if found.exists() and all(_is_decided(plan, unit) for unit in plan.units[plan.num_older :]):
         return found.read_text(encoding="utf-8")
+    if any(plan.signed.receipt(unit) is None for unit in plan.units):
+        shutil.rmtree(plan.files.folder, ignore_errors=True)  # what a killed run found stands on signed units
     numbered = list(enumerate(plan.units))
 
     def run(step: str, transform: beam.PTransform) -> None:
@@ -214,6 +216,7 @@ def _plan(job: Job, older: Sequence[Unit], new: Sequence[Unit]) -> Plan:
     whole = hashlib.sha256("".join(unit.fingerprint(recipe) for unit in units).encode()).hexdigest()[:32]
     decided = UnitCache(str(job.cache_root / "units" / "dedup.decided"), f"{recipe}-{whole}")
     files = SearchFiles(str(job.cache_root / "units" / "dedup.search" / whole))
+    _expect_sources(params.source_priority, {unit.source for unit in units})
     priorities = priorities_of([unit.source for unit in units], params.source_priority)
     preference = Preference(params.survivor, priorities, len(older))
     return Plan(units, len(older), signed, decided, files, params, preference, job.heartbeat(), job.versions)
@@ -265,6 +268,11 @@ def _refuse_blind_bands(params: DedupParams) -> None:
             hint=f"num_bands: {bands} and rows_per_band: {rows} propose it with "
             f"p = {proposal_probability(params.threshold, bands, rows):.4f}",
         )
+
+
+def _expect_sources(preferred: Sequence[str], sources: Collection[str]) -> None:
+    for name in preferred:
+        _expect(name in sources, "source_priority", f"sources that are here: {', '.join(sorted(sources))}", name)
 
 
 def _expect(right: bool, name: str, expected: str, got: object) -> None:
