@@ -16,7 +16,7 @@ dropped, and no alike pair that was looked at has both members kept.
 
 Run by ``dvc repro dedup``, or alone:
 ``python -m pipelines.dedup --input data/clean --output data/dedup --ledger data/dedup/ledger.json``
-Against an older corpus: ``--older OLD/dedup OLD/clean``, as often as there are such.
+Against an older corpus: ``--older OLD/dedup OLD/clean``, as often as there are such (--input goes before it).
 Why one document went, beside the one that stays: ``python -m pipelines.dedup --explain enwiki:12``
 """
 
@@ -34,7 +34,7 @@ from pipelines.duplicates.decide_steps import GatherCandidates, Resolve, Verify,
 from pipelines.duplicates.explaining import OPTION, explain_command
 from pipelines.duplicates.losses import DEFAULT, judge_losses
 from pipelines.duplicates.minhash import choose_bands, proposal_probability
-from pipelines.duplicates.older import plan_older
+from pipelines.duplicates.older import INDEX, list_index, plan_older
 from pipelines.duplicates.passes import describe_search, first_rounds, next_pass
 from pipelines.duplicates.plan import DedupParams, Plan, Round, SearchFiles
 from pipelines.duplicates.preference import ORDERS, Preference, priorities_of
@@ -168,8 +168,8 @@ def _search(job: Job, plan: Plan) -> str:
     found = Path(plan.decided.root) / f"search-{Path(plan.files.folder).name}.json"
     if found.exists() and all(_is_decided(plan, unit) for unit in plan.units[plan.num_older :]):
         return found.read_text(encoding="utf-8")
-    if any(plan.signed.receipt(unit) is None for unit in plan.units):
-        shutil.rmtree(plan.files.folder, ignore_errors=True)  # what a killed run found stands on signed units
+    if Path(plan.files.folder).exists() and not all(plan.signed.is_sound(unit) for unit in plan.units):
+        shutil.rmtree(plan.files.folder)  # what a killed run found stands on signed units
     numbered = list(enumerate(plan.units))
 
     def run(step: str, transform: beam.PTransform) -> None:
@@ -186,7 +186,8 @@ def _search(job: Job, plan: Plan) -> str:
                 run(of.name, FindPairs(plan, of, before))
             run(f"pass{len(passes)}", VerifyPairs(plan, rounds))
             passes += next_pass(plan, rounds)
-        run("decided", DecideUnits(plan, len(passes) - 1))
+        # Never marked as done: a unit that is whole costs a look, one that was damaged since is decided again.
+        run_pipeline(job, lambda root: root | beam.Create(numbered) | DecideUnits(plan, len(passes) - 1))
     storage.write_text(found, dump(describe_search(plan, passes)))
     return found.read_text(encoding="utf-8")
 
@@ -200,7 +201,10 @@ def _publish(job: Job, plan: Plan, counts: str) -> None:
     decided = [unit for unit in plan.units[plan.num_older :] if plan.decided.receipt(unit) is not None]
     _expect_all(plan, decided)
     judge = judge_losses(job.params.max_dropped_percent, decided, lambda unit: _drop_list(plan, unit))
-    job.publish_units(decided, "documents", judge, plan.decided, {"search.json": counts})
+    texts = {"search.json": counts}
+    if job.params.write_index:
+        texts[INDEX] = list_index(plan, decided)
+    job.publish_units(decided, "documents", judge, plan.decided, texts)
 
 
 def _drop_list(plan: Plan, unit: Unit) -> Path | None:
@@ -240,6 +244,7 @@ def _check(params: DedupParams) -> None:
     counts = ("shingle_size", "num_bands", "rows_per_band", "bands_per_round", "num_partitions", "max_bucket")
     for name in (*counts, "max_passes"):
         _expect(getattr(params, name) >= 1, name, "1 or more", getattr(params, name))
+    _expect(0 <= params.seed < 1 << 64, "seed", "0 to 2**64 - 1", params.seed)
     _expect(0 < params.threshold <= 1, "threshold", "a similarity above 0, at most 1", params.threshold)
     _refuse_blind_bands(params)
     contained = params.containment_threshold
@@ -282,8 +287,8 @@ def _expect(right: bool, name: str, expected: str, got: object) -> None:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--older", nargs=2, action="append", default=[], metavar=("DEDUP", "DOCUMENTS"),
-        help="an older corpus: what its dedup wrote, and the documents that it read; all of it stays",
+        "--older", nargs="+", action="append", default=[], metavar="DIR",
+        help="an older corpus: what its dedup wrote, then the folders or files of documents that it read; all of it stays",
     )  # fmt: skip
 
 

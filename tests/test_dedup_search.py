@@ -71,6 +71,22 @@ def test_a_text_that_stands_in_a_longer_one_goes_for_it_in_english_and_chinese(t
     }  # fmt: skip
 
 
+def test_a_text_that_repeats_itself_is_found_where_it_stands(tmp_path: Path) -> None:
+    repeated = " ".join(words(5, 100) * 8)
+    rows = [("whole", f"{' '.join(words(6, 900))} {repeated}"), ("part", repeated)]
+    write_documents(tmp_path / "in" / "a.parquet", rows)
+    assert found(run(tmp_path, "in")) == {("s:part", "s:whole", "contained")}
+
+
+def test_a_notice_that_all_texts_hold_hides_no_contained_text(tmp_path: Path) -> None:
+    notice = words(7, 200)
+    rows = [(f"own{n}", " ".join([*notice, *words(100 + n, 60)])) for n in range(20)]
+    rows += [(f"long{n}", " ".join([*words(200 + n, 400), *notice, *words(100 + n, 60)])) for n in range(5)]
+    write_documents(tmp_path / "in" / "a.parquet", rows)
+    expected = {(f"s:own{n}", f"s:long{n}", "contained") for n in range(5)}
+    assert found(run(tmp_path, "in", max_bucket=4)) == expected
+
+
 def test_a_text_whose_share_in_the_longer_one_is_too_small_stays(tmp_path: Path) -> None:
     # 96 shingles of which each changed word takes 5: 81 are left, 0.84.
     part = ARTICLE[100:200]
@@ -200,6 +216,26 @@ def test_an_older_index_that_cannot_be_met_is_refused_with_what_differs(tmp_path
     with pytest.raises(CorpusmillError, match="no index of an older corpus"):
         bare = run(tmp_path, "new", "bare", write_index=False)
         run(tmp_path, "new", "out", "--older", str(bare), older[2])
+    next((tmp_path / "old-dedup" / "index").glob("*.parquet")).unlink()
+    with pytest.raises(CorpusmillError, match="the index of an older corpus is damaged"):
+        run(tmp_path, "new", "out", *older)
+
+
+def test_an_older_corpus_may_be_plain_files_in_several_folders_and_may_have_kept_nothing(tmp_path: Path) -> None:
+    write_documents(tmp_path / "one" / "a.parquet", [("1", " ".join(ARTICLE))])
+    write_documents(tmp_path / "two" / "b.parquet", [("2", " ".join(words(50, 200)))])
+    params = write_params(tmp_path / "p.yaml", dedup=DEDUP)
+    both = [str(tmp_path / "one"), str(tmp_path / "two")]
+    given = ["--params", str(params), "--output", str(tmp_path / "old-dedup"), "--cache", str(tmp_path / "c")]
+    dedup.main([*given, "--input", *both])
+    older = ["--older", str(tmp_path / "old-dedup"), *both]
+    write_documents(tmp_path / "new" / "c.parquet", [("7", " ".join(ARTICLE[:-2])), ("8", " ".join(words(50, 200)))])
+    copies = run(tmp_path, "new", "copies", *older)
+    assert found(copies) == {("s:7", "s:1", "jaccard"), ("s:8", "s:2", "exact")}
+    write_documents(tmp_path / "next" / "d.parquet", [("9", " ".join(words(51, 200))), ("10", " ".join(ARTICLE))])
+    # The run that dropped all has an empty index: it may stand beside the one before it.
+    output = run(tmp_path, "next", "last", *older, "--older", str(copies), str(tmp_path / "new"))
+    assert found(output) == {("s:10", "s:1", "exact")}
 
 
 def test_the_alarm_shows_pairs_with_their_text_and_how_to_allow_the_loss(tmp_path: Path) -> None:
@@ -211,7 +247,7 @@ def test_the_alarm_shows_pairs_with_their_text_and_how_to_allow_the_loss(tmp_pat
     shown = error.value.got.splitlines()[1:]
     assert len(shown) == 20
     assert all(line.startswith("      w") for line in shown[1::2])
-    assert "dedup.max_dropped_percent: {default: 30, s: 88}" in error.value.hint
+    assert "dedup.max_dropped_percent: {default: 30, other: 99, s: 88}" in error.value.hint
     run(tmp_path, "in", "allowed", max_dropped_percent={"default": 30, "s": 88})
 
 
@@ -259,3 +295,25 @@ def test_after_the_alarm_a_higher_limit_takes_the_decisions_from_the_cache(
     capsys.readouterr()
     run(tmp_path, "in", max_dropped_percent={"default": 50})
     assert "documents" not in capsys.readouterr().err  # no step ran
+
+
+def test_a_drop_list_that_was_damaged_after_the_alarm_is_decided_again(tmp_path: Path) -> None:
+    write_mixed(tmp_path)
+    good = digests(run(tmp_path, "in", "good"))
+    with pytest.raises(CorpusmillError, match="would drop 32 of 64"):
+        run(tmp_path, "in", max_dropped_percent={"default": 30})
+    for path in (tmp_path / "cache-out" / "units" / "dedup.decided").glob("*/s-*.parquet"):
+        path.unlink()
+    assert digests(run(tmp_path, "in")) == good
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("seed", -1), ("seed", 2**64), ("max_dropped_percent", {"default": 1, False: 5})]
+)
+def test_values_that_no_worker_could_use_are_refused_before_one_begins(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    write_documents(tmp_path / "in" / "a.parquet", [("1", "a text")])
+    with pytest.raises(CorpusmillError) as error:
+        run(tmp_path, "in", **{name: value})
+    assert error.value.where.endswith(f".yaml: dedup.{name}")

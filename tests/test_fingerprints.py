@@ -14,10 +14,9 @@ from pipelines.duplicates.shingles import shingle_hashes
 
 
 def plain(hashes: list[int], window: int) -> list[int]:
-    """The definition, word for word: the smallest of every window, named once while it stays the smallest."""
+    """The definition, word for word: the smallest of every window."""
     windows = [hashes[begin : begin + window] for begin in range(max(len(hashes) - window + 1, min(len(hashes), 1)))]
-    smallest = [min(one) for one in windows]
-    return [value for number, value in enumerate(smallest) if not number or value != smallest[number - 1]]
+    return sorted({min(one) for one in windows})
 
 
 @given(st.lists(st.lists(st.integers(0, 9), max_size=20), max_size=8), st.sampled_from([1, 2, 4, 8]))

@@ -157,3 +157,16 @@ def test_a_file_that_is_missing_or_no_yaml_is_one_message(tmp_path: Path) -> Non
     (tmp_path / "params.yaml").write_bytes(b"dedup: \xff\xfe")
     with pytest.raises(CorpusmillError, match="not valid YAML: 'utf-8' codec can't decode byte 0xff"):
         load_params(DedupParams, "dedup", tmp_path / "params.yaml")
+
+
+@dataclass(frozen=True)
+class LimitParams:
+    limits: dict[str, int]
+
+
+def test_a_key_that_yaml_reads_as_true_or_false_is_refused(tmp_path: Path) -> None:
+    said = message(tmp_path, "clean:\n  limits: {de: 3, no: 4}\n", LimitParams, "clean")
+    assert said == 'params.yaml: clean.limits: wrong type\n  expected: keys in quotes: "no"\n  got: False (bool)'
+    assert load_params(LimitParams, "clean", write(tmp_path, 'clean:\n  limits: {"no": 4, 1: 2}\n')).limits == {
+        "no": 4, "1": 2,
+    }  # fmt: skip

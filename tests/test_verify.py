@@ -93,10 +93,12 @@ def test_pairs_of_an_earlier_pass_are_not_looked_at_again() -> None:
 
 
 def test_a_pair_that_only_fingerprints_propose_must_share_a_quarter_of_the_fewer() -> None:
-    found = worth_verifying(
-        pairs((1, 2, 1, 0), (1, 3, 0, 2), (1, 4, 0, 1), (1, 5, 0, 0)), np.array([8, 8, 8, 0]), np.array([9, 90, 5, 4])
-    )
-    assert found["b"].tolist() == [2, 3]
+    proposed = pairs((1, 2, 1, 0), (1, 3, 0, 2), (1, 4, 0, 1), (1, 5, 0, 1))
+    fingerprints = [range(1, 9), [50], [1, 2, *range(20, 60)], [1, *range(20, 24)], []]
+    values = np.array([value for one in fingerprints for value in one], np.uint64)
+    lengths = np.array([len(one) for one in fingerprints])
+    found = worth_verifying(proposed, np.array([1, 2, 3, 4, 5], np.uint64), values, lengths)
+    assert found["b"].tolist() == [2, 3]  # by a band; 2 of 8; not 1 of 5, nor none
 
 
 def verified(*rows: tuple[int, int, int, int, int, int]) -> np.ndarray:

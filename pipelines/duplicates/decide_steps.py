@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
-import pyarrow as pa
 
 from pipelines.duplicates.decisions import DropsOfUnit, by_ref, near_drops, repoint
 from pipelines.duplicates.older import index_schema
@@ -18,12 +17,12 @@ from pipelines.duplicates.references import (
     PAIR,
     REPEATED_ID,
     VERIFIED,
-    row_of,
     split_by,
     unit_of,
     unpack,
 )  # fmt: skip
 from pipelines.duplicates.shingle_sets import ShingleSets
+from pipelines.duplicates.signing import lists_arrays
 from pipelines.duplicates.steps import REPEATS, OnPlan, near_step
 from pipelines.duplicates.verify import Thresholds, merge_pairs, verify_pairs, without, worth_verifying
 from pipelines.spine import faults
@@ -57,21 +56,15 @@ class GatherCandidates(OnPlan):
         files = self._plan.files
         found = [files.read(of.name, index, PAIR) for of in self._rounds]
         pairs = merge_pairs(np.concatenate([*found, np.empty(0, PAIR)]))
-        if self._plan.params.containment_threshold and len(pairs):
-            pairs = worth_verifying(pairs, self._num_fingerprints(pairs["a"]), self._num_fingerprints(pairs["b"]))
+        if self._plan.params.containment_threshold:
+            refs = np.unique(np.concatenate([pairs["a"], pairs["b"]]))
+            fingerprints = self._signed.take(refs, ["fingerprints"])["fingerprints"]
+            pairs = worth_verifying(pairs, refs, *lists_arrays(fingerprints))
         for earlier in range(self._pass):
             pairs = without(pairs, files.read(candidates_step(earlier), index, PAIR))
         files.write(candidates_step(self._pass), index, pairs)
         refs = np.unique(np.concatenate([pairs["a"], pairs["b"]]))
         yield from split_by(unit_of(refs), refs)
-
-    def _num_fingerprints(self, refs: np.ndarray) -> np.ndarray:
-        counts = np.empty(len(refs), np.int64)
-        for unit in np.unique(unit_of(refs)).tolist():
-            mine = unit_of(refs) == unit
-            lengths = pa.compute.list_value_length(self._signed.table(unit)["fingerprints"]).to_numpy()
-            counts[mine] = lengths[row_of(refs[mine])]
-        return counts
 
 
 class WriteSets(OnPlan):

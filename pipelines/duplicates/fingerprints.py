@@ -18,10 +18,9 @@ BLOCK_SHINGLES = 1 << 16
 
 
 def winnow(hashes: U64, offsets: I64, window: int) -> tuple[U64, I64]:
-    """The fingerprints of each document, in reading order.
+    """The fingerprints of each document, distinct and ascending.
 
-    A document of fewer shingles than ``window`` has one, its smallest; one without shingles has none. A value may come
-    again where the text does.
+    A document of fewer shingles than ``window`` has one, its smallest; one without shingles has none.
 
     >>> winnow(np.array([5, 3, 8, 6, 9, 7, 1], np.uint64), np.array([0, 5, 5, 7]), 2)
     (array([3, 6, 1], dtype=uint64), array([0, 2, 2, 3]))
@@ -69,5 +68,9 @@ def _winnow_block(hashes: U64, sizes: I64, window: int) -> tuple[U64, I64]:
     fresh = np.ones(len(values), bool)
     fresh[1:] = values[1:] != values[:-1]
     fresh[firsts[sizes > 0]] = True
-    before = np.concatenate([[0], np.cumsum(fresh)])
-    return values[fresh], before[firsts + num_windows] - before[firsts]
+    values, holders = values[fresh], np.repeat(np.arange(len(sizes)), num_windows)[fresh]
+    order = np.lexsort((values, holders))
+    values, holders = values[order], holders[order]
+    distinct = np.ones(len(values), bool)
+    distinct[1:] = (values[1:] != values[:-1]) | (holders[1:] != holders[:-1])
+    return values[distinct], np.bincount(holders[distinct], minlength=len(sizes))

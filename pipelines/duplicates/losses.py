@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import yaml
 
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
@@ -39,12 +40,19 @@ def judge_losses(
                 where=f"source {source}",
                 expected=f"at most {limit} %",
                 got="\n".join([f"{100 * lost / ledger.taken:.1f} %; some of the pairs:", *_examples(mine, drop_lists)]),
-                hint=f"if these are copies, allow it: dedup.max_dropped_percent: {{{DEFAULT}: {limits[DEFAULT]}, "
-                f"{source}: {allowed}}} in params.yaml; "
+                hint=f"if these are copies, allow it: dedup.max_dropped_percent: {_flow({**limits, source: allowed})} in "
+                "params.yaml; "
                 "if not, raise dedup.threshold or take the template out of the texts",
             )
 
     return judge
+
+
+def _flow(limits: Mapping[str, int]) -> str:
+    """The limits as one line of YAML."""
+    return yaml.safe_dump(
+        dict(limits), default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000
+    ).strip()
 
 
 def _in_words(ledger: Ledger) -> str:

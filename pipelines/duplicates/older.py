@@ -1,29 +1,30 @@
 """An older corpus: what an earlier run kept is searched in as it is, and none of it is decided again.
 
-    --older OLD/dedup OLD/clean     index/<unit>.parquet of the one, the documents of the other
+    --older OLD/dedup OLD/clean     what index.json of the one lists, index/<unit>.parquet; the documents of the other
 
 The index holds the signed rows of the documents that stayed. Texts of the older corpus are read for candidates alone.
 """
 
-import hashlib
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.duplicates.plan import DedupParams
+from pipelines.duplicates.plan import DedupParams, Plan
 from pipelines.duplicates.signing import OLDER, signed_schema
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
-from pipelines.spine.manifest import read_manifest
+from pipelines.spine.manifest import dump, read_manifest
 from pipelines.spine.params import to_jsonable
-from pipelines.spine.units import Unit, UnitInput
+from pipelines.spine.units import Unit, UnitInput, plan_documents, unit_key
 
 #: Changes when the same text under the same parameters gets other keys.
 KEYS_VERSION = 1
+#: Which index files there are; a run that keeps nothing lists none.
+INDEX = "index.json"
 SIGNING_KEY, DOCUMENTS_KEY = b"signing", b"documents_sha256"
 
 
@@ -39,48 +40,74 @@ def _signing(params: DedupParams) -> str:
     return json.dumps({**shaping, "keys_version": KEYS_VERSION, "unicode": unicodedata.unidata_version}, sort_keys=True)
 
 
+def list_index(plan: Plan, decided: Sequence[Unit]) -> str:
+    """The text of ``index.json``: the index files of the units by unit; one that keeps nothing has none."""
+    files = {}
+    for unit in decided:
+        receipt = plan.decided.receipt(unit)
+        for shard in receipt.evidence if receipt else ():
+            kind, _, name = shard.name.partition("-")
+            if kind == "index":
+                files[name] = {"rows": shard.rows, "bytes": shard.bytes, "sha256": shard.sha256}
+    return dump({"schema_version": 1, "files": files})
+
+
 def plan_older(corpora: Sequence[Sequence[str]], params: DedupParams) -> list[Unit]:
     """A unit for each index file of the older corpora, sorted by name.
 
     Args:
-        corpora: (folder of `dedup`, folder of the documents it read) each.
+        corpora: the folder of `dedup` and the places of the documents that it read, of each.
         params: of this run.
     Raises:
         CorpusmillError: a folder without an index, one that was signed otherwise, or documents that are not those.
     """
     units: dict[str, Unit] = {}
-    for decided, documents in corpora:
-        read_manifest(decided)
-        files = sorted(Path(decided, "index").glob("*.parquet"))
-        if not files:
+    for decided, *documents in corpora:
+        if not documents:
             raise CorpusmillError(
-                "no index of an older corpus", where=str(Path(decided, "index")), expected="<unit>.parquet files",
-                hint="run its dedup again with dedup.write_index: true",
-            )  # fmt: skip
-        shards = {shard.stem: shard for shard in read_manifest(documents).check().shards}
-        for path in files:
+                "where are its documents?", where=f"--older {decided}", expected="--older DEDUP DOCUMENTS"
+            )
+        shards = {unit.name: unit.inputs[0] for unit in plan_documents(documents)}
+        for path, sha256 in _index_files(Path(decided)):
             schema = pq.read_schema(path)
             _refuse_other_signing(path, schema, params)
             shard = shards.get(path.stem)
             wanted = (schema.metadata or {}).get(DOCUMENTS_KEY, b"").decode()
             if shard is None or shard.sha256 != wanted:
                 raise CorpusmillError(
-                    "the older documents are not those that the index was made of", where=f"{documents}: {path.stem}",
-                    expected=wanted[:12], got=shard.sha256[:12] if shard else "no such shard",
-                    hint="give the folder that this `dedup` had as --input",
+                    "the older documents are not those that the index was made of",
+                    where=f"{', '.join(documents)}: {path.stem}", expected=wanted[:12],
+                    got=shard.sha256[:12] if shard else "no such shard", hint="give all that this `dedup` had as --input",
                 )  # fmt: skip
-            place = str(Path(documents, shard.name).resolve())
-            unit = _older_unit(path, UnitInput(place, shard.sha256, shard.bytes))
-            units[unit.inputs[0].sha256] = unit
+            units[sha256] = _older_unit(path, sha256, shard)
     return sorted(units.values(), key=lambda unit: unit.name)
 
 
-def _older_unit(path: Path, documents: UnitInput) -> Unit:
-    sha256 = storage.sha256_file(path)
+def _index_files(decided: Path) -> Iterator[tuple[Path, str]]:
+    """(path, sha256) of each file that ``index.json`` lists; all of them must be there as they were written."""
+    read_manifest(decided)
+    try:
+        listed = json.loads((decided / INDEX).read_text(encoding="utf-8"))["files"]
+    except FileNotFoundError:
+        raise CorpusmillError(
+            "no index of an older corpus", where=str(decided / INDEX),
+            hint="run its dedup again with dedup.write_index: true",
+        ) from None  # fmt: skip
+    for name, entry in sorted(listed.items()):
+        path = decided / "index" / name
+        found = storage.sha256_file(path) if path.exists() else ""
+        if found != entry["sha256"]:
+            raise CorpusmillError(
+                "the index of an older corpus is damaged", where=str(path), expected=entry["sha256"][:12],
+                got=found[:12] or "no such file", hint="run its dedup again, or `dvc checkout`",
+            )  # fmt: skip
+        yield path, found
+
+
+def _older_unit(path: Path, sha256: str, documents: UnitInput) -> Unit:
     index = UnitInput(str(path.resolve()), sha256, path.stat().st_size)
     # Another older corpus may have a unit of the same name: the index's own content tells them apart.
-    name = f"older-{path.stem}-{hashlib.sha256(sha256.encode()).hexdigest()[:12]}"
-    return Unit(name, path.stem.rpartition("-")[0], (index, documents), (OLDER,))
+    return Unit(f"older-{path.stem}-{unit_key(sha256)}", path.stem.rpartition("-")[0], (index, documents), (OLDER,))
 
 
 def _refuse_other_signing(path: Path, schema: pa.Schema, params: DedupParams) -> None:

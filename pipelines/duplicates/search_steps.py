@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import apache_beam as beam
 import numpy as np
 
+from pipelines.duplicates.minhash import NO_KEY
 from pipelines.duplicates.plan import Plan, Round
 from pipelines.duplicates.proposals import Proposals, propose_pairs
 from pipelines.duplicates.references import DROP, KEYED, PAIR, by_partition, split_by, unit_of, unpack
@@ -57,6 +59,7 @@ class RoundKeys(OnPlan):
     def _packed(self, kind: int, keys: np.ndarray, refs: np.ndarray) -> Iterator[tuple[tuple[int, int], bytes]]:
         records = np.empty(len(refs), KEYED)
         records["key"], records["ref"] = keys, refs
+        records = records[records["key"] != NO_KEY]
         if self._before:
             records = records[np.isin(records["key"], self._full[kind])]
         for partition, packed in by_partition(records["key"], records, self._plan.params.num_partitions):
@@ -85,14 +88,15 @@ class Propose(OnPlan):
         """What is proposed, and the pairs as references, uint64 ``[n, 2]``.
 
         `propose_pairs` wants the preferred document first. The order matters in full buckets alone, so only their
-        documents are looked up.
+        documents are looked up. Older documents stand among the others there: all before them, a new document would meet
+        a few of them and never the ones next to it.
         """
         refs, documents = np.unique(keyed["ref"], return_inverse=True)
         _, buckets, sizes = np.unique(keyed["key"], return_inverse=True, return_counts=True)
         full = np.unique(documents[sizes[buckets] > self._plan.params.max_bucket])
         place = np.zeros(len(refs), np.int64)
         if len(full):
-            place[full] = self._plan.preference.rank(refs[full], self._signed)
+            place[full] = replace(self._plan.preference, num_older=0).rank(refs[full], self._signed)
         order = np.lexsort((refs, place))
         rank = np.empty(len(refs), np.int64)
         rank[order] = np.arange(len(refs))

@@ -6,6 +6,7 @@
 Thresholds are compared between integers: ``shared * denominator >= numerator * total``.
 """
 
+import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
@@ -53,13 +54,25 @@ def without(pairs: np.ndarray, known: np.ndarray) -> np.ndarray:
     return both[(order >= len(known)) & ~again]
 
 
-def worth_verifying(pairs: np.ndarray, num_fingerprints_a: I64, num_fingerprints_b: I64) -> np.ndarray:
-    """The pairs that a band proposed, or that share enough fingerprints for the one to stand in the other."""
-    fewer = np.minimum(num_fingerprints_a, num_fingerprints_b)
-    shared = pairs["fingerprints"].astype(np.int64)
-    share = MIN_SHARED_FINGERPRINTS
-    enough = (share.denominator * shared >= share.numerator * fewer) & (shared > 0)
-    return pairs[(pairs["bands"] > 0) | enough]
+def worth_verifying(pairs: np.ndarray, refs: U64, fingerprints: U64, lengths: I64) -> np.ndarray:
+    """The pairs that a band proposed, or that share enough fingerprints for the one to stand in the other.
+
+    All fingerprints of the two count, also those that so many documents hold that they proposed no pair.
+
+    Args:
+        pairs: PAIR records, ascending.
+        refs: the distinct references in the pairs, ascending.
+        fingerprints: of each of them, distinct and ascending, one document behind the other, uint64.
+        lengths: how many each has, int64 ``[n_refs]``.
+    """
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    members = np.stack([np.searchsorted(refs, pairs["a"]), np.searchsorted(refs, pairs["b"])], axis=1)
+    asked = pairs["bands"] == 0
+    shared = count_shared(members[asked], fingerprints, offsets)
+    fewer, share = lengths[members[asked]].min(axis=1), MIN_SHARED_FINGERPRINTS
+    worth = np.ones(len(pairs), bool)
+    worth[asked] = (share.denominator * shared >= share.numerator * fewer) & (shared > 0)
+    return pairs[worth]
 
 
 def verify_pairs(pairs: np.ndarray, sets: ShingleSets, thresholds: Thresholds) -> np.ndarray:
@@ -103,7 +116,7 @@ def count_shared(members: I64, hashes: U64, offsets: I64) -> I64:
     """
     shared = np.zeros(len(members), np.int64)
     firsts = np.flatnonzero(np.diff(members[:, 0], prepend=-1))
-    for begin, end in zip(firsts.tolist(), [*firsts[1:].tolist(), len(members)], strict=True):
+    for begin, end in itertools.pairwise([*firsts.tolist(), len(members)]):
         one = hashes[offsets[members[begin, 0]] : offsets[members[begin, 0] + 1]]
         for number, document in enumerate(members[begin:end, 1].tolist(), start=begin):
             other = hashes[offsets[document] : offsets[document + 1]]

@@ -62,6 +62,9 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         return tuple(_build(args[0], item, f"{where}[{index}]") for index, item in enumerate(value))
     if origin is dict:
         _expect(isinstance(value, dict), where, "a mapping", value)
+        for key in value:
+            # YAML reads a bare no (Norwegian), on or yes as true or false.
+            _expect(isinstance(key, str | int) and not isinstance(key, bool), where, 'keys in quotes: "no"', key)
         return {str(key): _build(args[1], item, f"{where}.{key}") for key, item in value.items()}
     if kind is Any:
         return value
