@@ -67,6 +67,7 @@ bench: $(STAMP) ## speed, memory and quality of extraction, cleaning and dedupli
 	@$(BIN)/python -m bench.duplicates_scale
 	@$(BIN)/python -m bench.duplicates_speed
 	@$(BIN)/python -m bench.duplicates_shuffle
+	@$(BIN)/python -m bench.leaks
 
 clean: ## forget finished units, checkpoints and logs (artifacts and DVC's cache stay)
 	rm -rf .cache logs

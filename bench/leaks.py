@@ -19,8 +19,9 @@ import numpy as np
 import pyarrow as pa
 
 from bench.cleaning_agreement import encyclopaedia
+from pipelines.duplicates.shingles import distinct_sets
 from pipelines.duplicates.text_units import row_blocks
-from pipelines.splitting.index import Index, Limits, build_index, distinct_sets, text_shingles
+from pipelines.splitting.index import Index, Limits, build_index, text_shingles
 from pipelines.splitting.leaks import find_leaks
 from pipelines.splitting.steps import BLOCK_BYTES
 
@@ -34,8 +35,7 @@ NOTICE = " ".join(f"notice{number}" for number in range(60)) + "\n"
 
 def index_of(texts: Sequence[str]) -> Index:
     """The index of some documents."""
-    sets = distinct_sets(*text_shingles(texts, SHINGLE_SIZE))
-    return build_index(np.concatenate(sets), np.cumsum([0, *map(len, sets)]), LIMITS)
+    return build_index(*distinct_sets(*text_shingles(texts, SHINGLE_SIZE)), LIMITS)
 
 
 def blocks(texts: Sequence[str]) -> Iterator[pa.Array]:

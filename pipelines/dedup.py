@@ -87,7 +87,7 @@ class FindRepeats(beam.PTransform):
 class FindPairs(beam.PTransform):
     """(number, unit) -> the number, once the unit's candidate pairs of one round lie in a file.
 
-    Shuffles 16 bytes for each key of the round, and 24 bytes a proposed pair and partition that proposes it.
+    Shuffles 16 bytes for each key of the round, and 17 bytes a proposed pair and partition that proposes it.
     """
 
     def __init__(self, plan: Plan, of: Round, before: Sequence[Round]) -> None:

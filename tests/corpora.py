@@ -1,6 +1,7 @@
 """Small corpora that tests write, and small questions they ask of stage folders."""
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from pipelines.spine.schema import DOCUMENT
+from pipelines.splitting.index import text_shingles
 
 #: A section `dedup` of params.yaml: three partitions, and rounds that a test may ask for.
 DEDUP = {
@@ -62,3 +64,9 @@ def words(seed: int, number: int) -> list[str]:
         digest = hashlib.sha256(f"{seed} {index}".encode()).hexdigest()
         found.append("w" + digest[: 2 + int(digest[-1], 16) % 7])
     return found
+
+
+def shingle_sets(texts: Sequence[str], shingle_size: int) -> list[set[int]]:
+    """The shingles of each text as Python's sets, as `shard` sees them."""
+    hashes, offsets = text_shingles(texts, shingle_size)
+    return [set(hashes[begin:end].tolist()) for begin, end in itertools.pairwise(offsets.tolist())]

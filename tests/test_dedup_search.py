@@ -3,12 +3,16 @@
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from corpora import DEDUP, digests, read_rows, words, write_documents, write_params
 
 from pipelines import dedup
 from pipelines.duplicates import plan
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.manifest import Shard, write_manifest
+from pipelines.spine.storage import link, sha256_file
+from pipelines.spine.units import plan_documents
 
 ARTICLE = words(1, 300)
 CHINESE = "".join(chr(0x4E00 + int(word[1:], 16) % 3000) for word in words(2, 400))
@@ -130,23 +134,18 @@ def older_run(folder: Path) -> list[str]:
     write_documents(folder / "old" / "b.parquet", [("3", CHINESE), ("4", " ".join(words(51, 200))), ("5", CHINESE)])
     decided = run(folder, "old", "old-dedup")
     assert len(read_rows(decided / "index")) == 4
-    return ["--older", str(decided), str(clean_folder(folder))]
+    return ["--older", str(decided), str(clean_folder(folder, "old"))]
 
 
-def clean_folder(folder: Path) -> Path:
-    """The older documents as a stage's folder: the units' names are those that `dedup` gave them."""
-    from pipelines.spine.manifest import Shard, write_manifest
-    from pipelines.spine.storage import link, sha256_file
-    from pipelines.spine.units import plan_documents
-
-    shards = []
-    for unit in plan_documents([str(folder / "old")]):
-        path = folder / "old-clean" / f"{unit.name}.parquet"
+def clean_folder(folder: Path, place: str) -> Path:
+    """Documents as a stage's folder beside them: the units' names are those that `dedup` gave them."""
+    shards, target = [], folder / f"{place}-clean"
+    for unit in plan_documents([str(folder / place)]):
+        path = target / f"{unit.name}.parquet"
         link(unit.inputs[0].path, path)
-        rows = len(read_rows(path.parent)) if not shards else 0
-        shards.append(Shard(path.name, rows, path.stat().st_size, sha256_file(path)))
-    write_manifest(folder / "old-clean", shards)
-    return folder / "old-clean"
+        shards.append(Shard(path.name, pq.read_metadata(path).num_rows, path.stat().st_size, sha256_file(path)))
+    write_manifest(target, shards)
+    return target
 
 
 def test_new_documents_go_for_older_ones_and_older_ones_never_go(tmp_path: Path) -> None:
@@ -169,17 +168,15 @@ def test_new_documents_go_for_older_ones_and_older_ones_never_go(tmp_path: Path)
 def test_the_text_of_an_older_unit_without_candidates_is_not_read(tmp_path: Path) -> None:
     older = older_run(tmp_path)
     write_documents(tmp_path / "new" / "c.parquet", [("6", " ".join(ARTICLE[:-2]))])
-    (unread,) = [path for path in (tmp_path / "old-clean").glob("*.parquet") if "s:3" in str(read_rows_of(path))]
+    (unread,) = [
+        path
+        for path in (tmp_path / "old-clean").glob("*.parquet")
+        if "s:3" in pq.read_table(path)["doc_id"].to_pylist()
+    ]
     size = unread.stat().st_size
     unread.unlink()
     unread.write_bytes(b"\0" * size)
     assert found(run(tmp_path, "new", "out", *older)) == {("s:6", "s:1", "jaccard")}
-
-
-def read_rows_of(path: Path) -> list[str]:
-    import pyarrow.parquet as pq
-
-    return pq.read_table(path)["doc_id"].to_pylist()
 
 
 def test_the_order_of_older_corpora_changes_no_byte(tmp_path: Path) -> None:
@@ -187,22 +184,10 @@ def test_the_order_of_older_corpora_changes_no_byte(tmp_path: Path) -> None:
     write_documents(tmp_path / "second" / "c.parquet", [("6", " ".join(words(70, 200)))])
     write_documents(tmp_path / "new" / "c.parquet", [("7", " ".join(words(70, 199))), ("8", " ".join(ARTICLE))])
     run(tmp_path, "second", "second-dedup")
-    first = ["--older", str(tmp_path / "second-dedup"), str(named_alike(tmp_path))]
+    first = ["--older", str(tmp_path / "second-dedup"), str(clean_folder(tmp_path, "second"))]
     one = run(tmp_path, "new", "one", *older, *first)
     assert found(one) == {("s:7", "s:6", "jaccard"), ("s:8", "s:1", "exact")}
     assert digests(run(tmp_path, "new", "two", *first, *older)) == digests(one)
-
-
-def named_alike(folder: Path) -> Path:
-    from pipelines.spine.manifest import Shard, write_manifest
-    from pipelines.spine.storage import link, sha256_file
-    from pipelines.spine.units import plan_documents
-
-    (unit,) = plan_documents([str(folder / "second")])
-    path = folder / "second-clean" / f"{unit.name}.parquet"
-    link(unit.inputs[0].path, path)
-    write_manifest(path.parent, [Shard(path.name, 1, path.stat().st_size, sha256_file(path))])
-    return path.parent
 
 
 def test_an_older_index_that_cannot_be_met_is_refused_with_what_differs(tmp_path: Path) -> None:
@@ -292,7 +277,7 @@ def test_after_the_alarm_a_higher_limit_takes_the_decisions_from_the_cache(
     write_mixed(tmp_path)
     with pytest.raises(CorpusmillError, match="would drop 32 of 64"):
         run(tmp_path, "in", max_dropped_percent={"default": 30})
-    capsys.readouterr()
+    assert "64 documents" in capsys.readouterr().err
     run(tmp_path, "in", max_dropped_percent={"default": 50})
     assert "documents" not in capsys.readouterr().err  # no step ran
 

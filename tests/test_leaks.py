@@ -4,9 +4,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from corpora import words
+from corpora import shingle_sets, words
 
-from pipelines.splitting.index import Index, Limits, build_index, distinct_sets, text_shingles
+from pipelines.duplicates.shingles import distinct_sets
+from pipelines.splitting.index import Index, Limits, build_index, text_shingles
 from pipelines.splitting.leaks import find_leaks
 
 LIMITS = Limits(Fraction(8, 10), Fraction(9, 10))
@@ -14,8 +15,7 @@ SIZE = 5
 
 
 def index_of(texts: list[str], limits: Limits = LIMITS) -> Index:
-    sets = distinct_sets(*text_shingles(texts, SIZE))
-    return build_index(np.concatenate(sets), np.cumsum([0, *map(len, sets)]), limits)
+    return build_index(*distinct_sets(*text_shingles(texts, SIZE)), limits)
 
 
 def leaks(held_out: list[str], texts: list[str], limits: Limits = LIMITS) -> list[tuple[int, int, float, str]]:
@@ -28,9 +28,7 @@ def leaks(held_out: list[str], texts: list[str], limits: Limits = LIMITS) -> lis
 
 def by_brute_force(held_out: list[str], texts: list[str], limits: Limits = LIMITS) -> list[tuple[int, int, float, str]]:
     """The same from Python sets and fractions, every pair compared."""
-    kept_sets, sets = (
-        [set(one.tolist()) for one in distinct_sets(*text_shingles(some, SIZE))] for some in (held_out, texts)
-    )
+    kept_sets, sets = (shingle_sets(some, SIZE) for some in (held_out, texts))
     found = []
     for number, one in enumerate(sets):
         near, contained = [], []

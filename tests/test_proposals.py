@@ -49,15 +49,6 @@ def test_merging_pairs_in_between_changes_nothing(monkeypatch: pytest.MonkeyPatc
     assert len(whole[0]) > 1000
 
 
-def test_a_pair_is_counted_once_for_each_key_that_it_shares(monkeypatch: pytest.MonkeyPatch):
-    keys = np.array([1, 1, 2, 2, 3, 3, 3, 1], np.uint64)
-    found = propose_pairs(keys, np.array([5, 6, 6, 5, 6, 9, 5, 5]), max_bucket=10)
-    assert found.pairs.tolist() == [[5, 6], [5, 9], [6, 9]]
-    assert found.num_keys.tolist() == [3, 1, 1]
-    monkeypatch.setattr(proposals, "PENDING_PAIRS", 1)
-    assert propose_pairs(keys, np.array([5, 6, 6, 5, 6, 9, 5, 5]), max_bucket=10).num_keys.tolist() == [3, 1, 1]
-
-
 def test_what_was_too_much_is_told():
     entries = [(1, document) for document in range(6)] + [(2, 0), (2, 1)]
     keys, documents = np.array(entries, np.int64).T

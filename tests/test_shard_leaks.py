@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from corpora import digests, read_rows, words, write_documents, write_params
+from corpora import digests, read_rows, shingle_sets, words, write_documents, write_params
 from test_leaks import changed, hanzi, kana
 
 from pipelines import shard
 from pipelines.splitting.drawing import SPLITS, draw_parts, splits_of
-from pipelines.splitting.index import distinct_sets, text_shingles
 
 PARAMS = {
     "val_per_10000": 1500, "test_per_10000": 1500, "max_eval_documents": 1000, "shingle_size": 5, "leak_threshold": 0.8,
@@ -39,8 +38,8 @@ def leaking_pairs(folder: Path, splits: Sequence[tuple[str, str]]) -> list[tuple
     for split, found in sets.items():
         for path in sorted(folder.glob(f"{split}-*.parquet")):
             rows = [(row["doc_id"], row["text"]) for row in pq.read_table(path).to_pylist()]
-            shingles = distinct_sets(*text_shingles([text for _, text in rows], 5))
-            found += [(doc_id, set(one.tolist())) for (doc_id, _), one in zip(rows, shingles, strict=True)]
+            sets_here = shingle_sets([text for _, text in rows], 5)
+            found += [(doc_id, one) for (doc_id, _), one in zip(rows, sets_here, strict=True)]
     return [
         (one, other) for left, right in splits for one, a in sets[left] for other, b in sets[right] if is_leak(a, b)
     ]
@@ -129,11 +128,9 @@ def test_nothing_leaks_in_real_corpora(name: str, shared_data: Path, tmp_path: P
     output = run(tmp_path)
     assert leaking_pairs(output, ACROSS) == []
     # What was dropped was dropped for a reason: no more goes than must.
-    sets = dict(
-        zip([f"s:{key}" for key, _ in rows], distinct_sets(*text_shingles([t for _, t in rows], 5)), strict=True)
-    )
+    sets = dict(zip([f"s:{key}" for key, _ in rows], shingle_sets([text for _, text in rows], 5), strict=True))
     for row in read_rows(output / "leaked"):
-        assert is_leak(set(sets[row["doc_id"]].tolist()), set(sets[row["kept_id"]].tolist()))
+        assert is_leak(sets[row["doc_id"]], sets[row["kept_id"]])
 
 
 @pytest.mark.parametrize("workers", ["2", "4"])

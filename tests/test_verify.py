@@ -11,8 +11,9 @@ from pipelines.duplicates import verify
 from pipelines.duplicates.decisions import near_drops, repeated_keys, repoint, shared_keys
 from pipelines.duplicates.plan import SearchFiles
 from pipelines.duplicates.references import CONTAINED, DROP, EXACT, JACCARD, KEYED, PAIR, VERIFIED
-from pipelines.duplicates.shingle_sets import ShingleSets, distinct_sets, read_texts
-from pipelines.duplicates.verify import Thresholds, count_shared, merge_pairs, verify_pairs, without, worth_verifying
+from pipelines.duplicates.shingle_sets import ShingleSets, read_texts
+from pipelines.duplicates.shingles import distinct_sets
+from pipelines.duplicates.verify import Thresholds, count_shared, merge_pairs, share_enough, verify_pairs, without
 
 OTHER_UNIT = 1 << 40
 WORDS = words(1, 104)
@@ -25,7 +26,7 @@ TEXTS = {
 }
 
 
-def pairs(*rows: tuple[int, int, int, int]) -> np.ndarray:
+def pairs(*rows: tuple[int, int, int]) -> np.ndarray:
     return np.array(list(rows), PAIR)
 
 
@@ -43,7 +44,7 @@ def sets(tmp_path: Path) -> ShingleSets:
     return found
 
 
-CANDIDATES = pairs((0, 2, 1, 0), (0, 3, 1, 0), (0, OTHER_UNIT, 0, 4), (0, OTHER_UNIT | 1, 1, 0), (2, OTHER_UNIT, 1, 0))
+CANDIDATES = pairs((0, 2, 1), (0, 3, 1), (0, OTHER_UNIT, 0), (0, OTHER_UNIT | 1, 1), (2, OTHER_UNIT, 1))
 
 
 @pytest.mark.parametrize("block_shingles", [1 << 22, 1])
@@ -80,25 +81,26 @@ def test_sets_are_sorted_and_distinct_and_only_wanted_rows_are_read(tmp_path: Pa
     assert [text for texts in read for text in texts.to_pylist()] == ["text 1", "text 4"]
 
 
-def test_pairs_of_several_rounds_become_one_with_the_sums() -> None:
-    merged = merge_pairs(pairs((5, 9, 1, 0), (1, 2, 0, 3), (5, 9, 2, 0), (1, 2, 0, 1), (1, 3, 1, 1)))
-    assert merged.tolist() == [(1, 2, 0, 4), (1, 3, 1, 1), (5, 9, 3, 0)]
+def test_pairs_of_several_rounds_become_one_that_is_banded_where_any_is() -> None:
+    merged = merge_pairs(pairs((5, 9, 0), (1, 2, 0), (5, 9, 1), (1, 2, 0), (1, 3, 1)))
+    assert merged.tolist() == [(1, 2, 0), (1, 3, 1), (5, 9, 1)]
     assert len(merge_pairs(pairs())) == 0
 
 
 def test_pairs_of_an_earlier_pass_are_not_looked_at_again() -> None:
-    known = pairs((1, 2, 1, 0), (4, 5, 1, 0))
-    assert without(pairs((1, 2, 7, 0), (1, 3, 1, 0), (5, 6, 1, 0)), known).tolist() == [(1, 3, 1, 0), (5, 6, 1, 0)]
-    assert without(pairs((1, 2, 7, 0)), pairs()).tolist() == [(1, 2, 7, 0)]
+    known = pairs((1, 2, 1), (4, 5, 1))
+    assert without(pairs((1, 2, 0), (1, 3, 1), (5, 6, 1)), known).tolist() == [(1, 3, 1), (5, 6, 1)]
+    assert without(pairs((1, 2, 1)), pairs()).tolist() == [(1, 2, 1)]
 
 
-def test_a_pair_that_only_fingerprints_propose_must_share_a_quarter_of_the_fewer() -> None:
-    proposed = pairs((1, 2, 1, 0), (1, 3, 0, 2), (1, 4, 0, 1), (1, 5, 0, 1))
+def test_a_pair_must_share_a_quarter_of_the_fewer_fingerprints() -> None:
+    proposed = pairs((1, 2, 0), (1, 3, 0), (1, 4, 0), (1, 5, 0))
     fingerprints = [range(1, 9), [50], [1, 2, *range(20, 60)], [1, *range(20, 24)], []]
     values = np.array([value for one in fingerprints for value in one], np.uint64)
     lengths = np.array([len(one) for one in fingerprints])
-    found = worth_verifying(proposed, np.array([1, 2, 3, 4, 5], np.uint64), values, lengths)
-    assert found["b"].tolist() == [2, 3]  # by a band; 2 of 8; not 1 of 5, nor none
+    found = share_enough(proposed, np.array([1, 2, 3, 4, 5], np.uint64), values, lengths)
+    assert found.tolist() == [False, True, False, False]  # 0 of 1; 2 of 8; 1 of 5; 0 of 0
+    assert share_enough(proposed[:0], np.empty(0, np.uint64), values[:0], lengths[:0]).tolist() == []
 
 
 def verified(*rows: tuple[int, int, int, int, int, int]) -> np.ndarray:

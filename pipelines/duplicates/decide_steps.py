@@ -17,6 +17,7 @@ from pipelines.duplicates.references import (
     PAIR,
     REPEATED_ID,
     VERIFIED,
+    members_of,
     split_by,
     unit_of,
     unpack,
@@ -24,7 +25,7 @@ from pipelines.duplicates.references import (
 from pipelines.duplicates.shingle_sets import ShingleSets
 from pipelines.duplicates.signing import lists_arrays
 from pipelines.duplicates.steps import REPEATS, OnPlan, near_step
-from pipelines.duplicates.verify import Thresholds, merge_pairs, verify_pairs, without, worth_verifying
+from pipelines.duplicates.verify import Thresholds, merge_pairs, share_enough, verify_pairs, without
 from pipelines.spine import faults
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.progress import Heartbeat
@@ -56,15 +57,21 @@ class GatherCandidates(OnPlan):
         files = self._plan.files
         found = [files.read(of.name, index, PAIR) for of in self._rounds]
         pairs = merge_pairs(np.concatenate([*found, np.empty(0, PAIR)]))
-        if self._plan.params.containment_threshold:
-            refs = np.unique(np.concatenate([pairs["a"], pairs["b"]]))
-            fingerprints = self._signed.take(refs, ["fingerprints"])["fingerprints"]
-            pairs = worth_verifying(pairs, refs, *lists_arrays(fingerprints))
+        pairs = pairs[self._worth_verifying(pairs)]
         for earlier in range(self._pass):
             pairs = without(pairs, files.read(candidates_step(earlier), index, PAIR))
         files.write(candidates_step(self._pass), index, pairs)
-        refs = np.unique(np.concatenate([pairs["a"], pairs["b"]]))
+        refs = members_of(pairs)
         yield from split_by(unit_of(refs), refs)
+
+    def _worth_verifying(self, pairs: np.ndarray) -> np.ndarray:
+        """Those that a band proposed, and those that share enough fingerprints; bool ``[n_pairs]``."""
+        worth = pairs["banded"] > 0
+        asked = pairs[~worth]
+        refs = members_of(asked)
+        fingerprints = self._signed.take(refs, ["fingerprints"])["fingerprints"]
+        worth[~worth] = share_enough(asked, refs, *lists_arrays(fingerprints))
+        return worth
 
 
 class WriteSets(OnPlan):
@@ -115,7 +122,7 @@ class Resolve(OnPlan):
         places = [(step, index) for step in steps for index in range(len(self._plan.units))]
         self._refuse_too_many(sum(self._num_verified(*place) for place in places))
         verified = np.concatenate([self._plan.files.read(*place, VERIFIED) for place in places])
-        refs = np.unique(np.concatenate([verified["a"], verified["b"]]))
+        refs = members_of(verified)
         drops = near_drops(verified, refs, self._plan.preference.rank(refs, self._signed))
         for index, packed in split_by(unit_of(drops["ref"]), drops):
             self._plan.files.write(near_step(self._pass), index, unpack([packed], DROP))

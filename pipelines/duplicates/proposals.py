@@ -1,6 +1,6 @@
 """Keys that documents share -> candidate pairs: who *may* be a near copy of whom. True similarity decides later.
 
-    (keys, documents)  ->  propose_pairs  ->  distinct pairs, how many keys each shares, what full buckets left out
+    (keys, documents)  ->  propose_pairs  ->  distinct pairs, what full buckets left out
 
 A *bucket* is all documents under one key. Templates and boilerplate make buckets of thousands, whose pairs would grow
 with the square; a full bucket proposes at most ``max_bucket / 8`` pairs a document, counts the rest, and is searched
@@ -15,7 +15,7 @@ import numpy as np
 from pipelines.duplicates.minhash import NO_KEY
 from pipelines.duplicates.text_units import I64, U64
 
-#: Candidate pairs held beside the distinct ones before they are merged (16 bytes each).
+#: Candidate pairs held beside the distinct ones before they are merged (8 bytes each).
 PENDING_PAIRS = 1 << 22
 
 
@@ -24,14 +24,12 @@ class Proposals(NamedTuple):
 
     Attributes:
         pairs: int64 ``[n_pairs, 2]``, distinct, ascending, the preferred document first in each.
-        num_keys: under how many keys the two meet, int64 ``[n_pairs]``.
         num_capped: pairs left out, summed over full buckets (another key may still propose some of them).
         full_keys: keys of buckets that hold more than ``max_bucket`` documents, uint64, ascending.
         largest: documents of the largest bucket; 0 where no two share a key.
     """
 
     pairs: I64
-    num_keys: I64
     num_capped: int
     full_keys: U64
     largest: int
@@ -56,7 +54,7 @@ def propose_pairs(keys: U64, documents: I64, max_bucket: int) -> Proposals:
     members, places, sizes, bucket_keys = _buckets(keys[keys != NO_KEY], numbers)
     reach = max(1, max_bucket // 16)
 
-    met = (np.empty(0, np.int64), np.empty(0, np.int64))
+    met = np.empty(0, np.int64)
     pending: list[I64] = []
     is_full = (places == 0) & (sizes > max_bucket)
     full = sizes[is_full]
@@ -64,11 +62,11 @@ def propose_pairs(keys: U64, documents: I64, max_bucket: int) -> Proposals:
     for better, worse in _pairs_in_buckets(places, sizes, max_bucket, reach):
         num_capped -= int(np.count_nonzero(sizes[worse] > max_bucket))
         pending.append(members[better] * len(names) + members[worse])
-        if sum(map(len, pending)) > max(PENDING_PAIRS, len(met[0])):
-            met, pending = _merge(*met, pending), []
-    codes, num_keys = _merge(*met, pending)
-    pairs = names[np.stack(np.divmod(codes, max(len(names), 1)), axis=1)]
-    return Proposals(pairs, num_keys, num_capped, bucket_keys[is_full], int(sizes.max(initial=0)))
+        if sum(map(len, pending)) > max(PENDING_PAIRS, len(met)):
+            met, pending = _distinct(met, *pending), []
+    met = _distinct(met, *pending)
+    pairs = names[np.stack(np.divmod(met, max(len(names), 1)), axis=1)]
+    return Proposals(pairs, num_capped, bucket_keys[is_full], int(sizes.max(initial=0)))
 
 
 def _buckets(keys: U64, numbers: I64) -> tuple[I64, I64, I64, U64]:
@@ -104,14 +102,10 @@ def _pairs_in_buckets(places: I64, sizes: I64, max_bucket: int, reach: int) -> I
         yield far - places[far] + first, far
 
 
-def _merge(codes: I64, counts: I64, more: list[I64]) -> tuple[I64, I64]:
-    """Distinct codes, ascending, and how often each came: those counted before, and ``more``."""
-    # numpy.unique goes through a hash table (numpy 2.3): 122 s on 32 million pairs where sorting takes 5 s.
-    values = np.concatenate([codes, *more])
-    weights = np.concatenate([counts, np.ones(len(values) - len(codes), np.int64)])
-    order = np.argsort(values, kind="stable")
-    values, weights = values[order], weights[order]
-    first = np.ones(len(values), bool)
-    first[1:] = values[1:] != values[:-1]
-    starts = np.flatnonzero(first)
-    return values[starts], np.add.reduceat(weights, starts) if len(starts) else weights
+def _distinct(*arrays: I64) -> I64:
+    # numpy.unique goes through a hash table (numpy 2.3): 122 s on 32 million pairs where this takes 5 s.
+    values = np.concatenate(arrays)
+    values.sort()
+    fresh = np.ones(len(values), bool)
+    fresh[1:] = values[1:] != values[:-1]
+    return values[fresh]

@@ -18,8 +18,8 @@ ROW_MASK = (1 << UNIT_SHIFT) - 1
 
 #: One key of a document: half of an id's or a text's digest, a band, a fingerprint. All that crosses a large shuffle.
 KEYED = np.dtype([("key", "<u8"), ("ref", "<u8")])
-#: A candidate pair, a < b: how many bands proposed it (0: none did), and how many fingerprints the two share.
-PAIR = np.dtype([("a", "<u8"), ("b", "<u8"), ("bands", "<u4"), ("fingerprints", "<u4")])
+#: A candidate pair, a < b, and whether a band proposed it, not a fingerprint alone.
+PAIR = np.dtype([("a", "<u8"), ("b", "<u8"), ("banded", "u1")])
 #: A pair that is alike enough. jaccard: ``total`` counts the shingles of both together; contained: those of the
 #: document that stands in the other, which ``inner`` names (0: a, 1: b, 2: either). measure indexes MEASURES.
 VERIFIED = np.dtype(
@@ -45,6 +45,11 @@ def unit_of(refs: np.ndarray) -> np.ndarray:
 def row_of(refs: np.ndarray) -> np.ndarray:
     """Rows within their units, int64, the shape of ``refs``."""
     return (refs & np.uint64(ROW_MASK)).astype(np.int64)
+
+
+def members_of(pairs: np.ndarray) -> np.ndarray:
+    """The distinct references in PAIR or VERIFIED records, ascending."""
+    return np.unique(np.concatenate([pairs["a"], pairs["b"]]))
 
 
 def unpack(blobs: Iterable[bytes], dtype: np.dtype) -> np.ndarray:

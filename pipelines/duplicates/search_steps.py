@@ -75,7 +75,7 @@ class Propose(OnPlan):
         proposed, pairs = self._pairs(keyed)
         records = np.zeros(len(pairs), PAIR)
         records["a"], records["b"] = pairs.min(1), pairs.max(1)
-        records["bands" if kind == BANDS else "fingerprints"] = np.minimum(proposed.num_keys, 0xFFFFFFFF)
+        records["banded"] = kind == BANDS
         records = records[unit_of(records["b"]) >= self._plan.num_older]  # older documents were compared already
         # A pair lives with its smaller member's unit.
         yield from split_by(unit_of(records["a"]), records)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from pipelines.duplicates.plan import SearchFiles
 from pipelines.duplicates.references import unit_of
-from pipelines.duplicates.shingles import shingle_hashes
+from pipelines.duplicates.shingles import distinct_sets, shingle_hashes
 from pipelines.duplicates.text_units import I64, U64
 from pipelines.spine import storage
 
@@ -37,22 +37,6 @@ def read_texts(path: str, rows: np.ndarray) -> Iterator[pa.Array]:
         for group in np.unique(groups).tolist():
             column = file.read_row_group(group, columns=["text"], use_threads=False)["text"]
             yield column.take(pa.array(rows[groups == group] - starts[group])).combine_chunks()
-
-
-def distinct_sets(hashes: U64, offsets: I64) -> tuple[U64, I64]:
-    """Each document's shingles, sorted and without repeats.
-
-    >>> distinct_sets(np.array([7, 3, 7, 5], np.uint64), np.array([0, 3, 4]))
-    (array([3, 7, 5], dtype=uint64), array([0, 2, 3]))
-    """
-    ordered = hashes.copy()
-    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        ordered[start:stop].sort()
-    first = np.ones(len(ordered), bool)
-    first[1:] = ordered[1:] != ordered[:-1]
-    first[offsets[:-1][np.diff(offsets) > 0]] = True
-    kept = np.concatenate([[0], np.cumsum(first)])
-    return ordered[first], kept[offsets]
 
 
 @dataclass(frozen=True)

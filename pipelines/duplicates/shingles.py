@@ -68,6 +68,22 @@ def shingle_hashes(texts: Texts, shingle_size: int) -> tuple[U64, I64]:
     return np.concatenate([np.empty(0, np.uint64), *hashes]), offsets
 
 
+def distinct_sets(hashes: U64, offsets: I64) -> tuple[U64, I64]:
+    """Each document's shingles, sorted and without repeats.
+
+    >>> distinct_sets(np.array([7, 3, 7, 5], np.uint64), np.array([0, 3, 4]))
+    (array([3, 7, 5], dtype=uint64), array([0, 2, 3]))
+    """
+    ordered = hashes.copy()
+    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        ordered[start:stop].sort()
+    first = np.ones(len(ordered), bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    first[offsets[:-1][np.diff(offsets) > 0]] = True
+    kept = np.concatenate([[0], np.cumsum(first)])
+    return ordered[first], kept[offsets]
+
+
 def jaccard(a: U64, b: U64) -> tuple[int, int]:
     """(intersection, union) of two sets of shingle hashes, each sorted and without repeats (`numpy.unique`).
 

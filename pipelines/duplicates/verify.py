@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.duplicates.references import CONTAINED, JACCARD, VERIFIED
+from pipelines.duplicates.references import CONTAINED, JACCARD, VERIFIED, members_of
 from pipelines.duplicates.shingle_sets import ShingleSets
 from pipelines.duplicates.text_units import I64, U64
 
@@ -33,15 +33,11 @@ class Thresholds(NamedTuple):
 
 
 def merge_pairs(pairs: np.ndarray) -> np.ndarray:
-    """The distinct pairs, ascending, with the sums of what proposed them; PAIR records in any order."""
-    pairs = pairs[np.lexsort((pairs["b"], pairs["a"]))]
+    """The distinct pairs, ascending, banded where one of the like is; PAIR records in any order."""
+    pairs = pairs[np.lexsort((1 - pairs["banded"], pairs["b"], pairs["a"]))]  # the last key sorts first
     first = np.ones(len(pairs), bool)
     first[1:] = (pairs["a"][1:] != pairs["a"][:-1]) | (pairs["b"][1:] != pairs["b"][:-1])
-    starts = np.flatnonzero(first)
-    merged = pairs[starts]
-    for name in ("bands", "fingerprints"):
-        merged[name] = np.add.reduceat(pairs[name], starts) if len(starts) else 0
-    return merged
+    return pairs[first]
 
 
 def without(pairs: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -54,8 +50,8 @@ def without(pairs: np.ndarray, known: np.ndarray) -> np.ndarray:
     return both[(order >= len(known)) & ~again]
 
 
-def worth_verifying(pairs: np.ndarray, refs: U64, fingerprints: U64, lengths: I64) -> np.ndarray:
-    """The pairs that a band proposed, or that share enough fingerprints for the one to stand in the other.
+def share_enough(pairs: np.ndarray, refs: U64, fingerprints: U64, lengths: I64) -> np.ndarray:
+    """Which pairs share enough fingerprints for the one to stand in the other, bool ``[n_pairs]``.
 
     All fingerprints of the two count, also those that so many documents hold that they proposed no pair.
 
@@ -67,12 +63,9 @@ def worth_verifying(pairs: np.ndarray, refs: U64, fingerprints: U64, lengths: I6
     """
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     members = np.stack([np.searchsorted(refs, pairs["a"]), np.searchsorted(refs, pairs["b"])], axis=1)
-    asked = pairs["bands"] == 0
-    shared = count_shared(members[asked], fingerprints, offsets)
-    fewer, share = lengths[members[asked]].min(axis=1), MIN_SHARED_FINGERPRINTS
-    worth = np.ones(len(pairs), bool)
-    worth[asked] = (share.denominator * shared >= share.numerator * fewer) & (shared > 0)
-    return pairs[worth]
+    shared = count_shared(members, fingerprints, offsets)
+    fewer, share = lengths[members].min(axis=1), MIN_SHARED_FINGERPRINTS
+    return (share.denominator * shared >= share.numerator * fewer) & (shared > 0)
 
 
 def verify_pairs(pairs: np.ndarray, sets: ShingleSets, thresholds: Thresholds) -> np.ndarray:
@@ -85,7 +78,7 @@ def verify_pairs(pairs: np.ndarray, sets: ShingleSets, thresholds: Thresholds) -
     """
     found = [np.empty(0, VERIFIED)]
     for block in _blocks(pairs, sets):
-        refs = np.unique(np.concatenate([block["a"], block["b"]]))
+        refs = members_of(block)
         hashes, offsets = sets.read(sets.places(refs))
         members = np.stack([np.searchsorted(refs, block["a"]), np.searchsorted(refs, block["b"])], axis=1)
         shared = count_shared(members, hashes, offsets)
@@ -95,7 +88,7 @@ def verify_pairs(pairs: np.ndarray, sets: ShingleSets, thresholds: Thresholds) -
 
 def _blocks(pairs: np.ndarray, sets: ShingleSets) -> Iterator[np.ndarray]:
     """Runs of pairs whose documents have about BLOCK_SHINGLES in all, at least one pair each."""
-    refs = np.unique(np.concatenate([pairs["a"], pairs["b"]]))
+    refs = members_of(pairs)
     places = sets.places(refs)
     sizes = (places["stop"] - places["start"]).astype(np.int64)
     fresh = np.ones(len(pairs), bool)

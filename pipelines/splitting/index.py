@@ -12,7 +12,6 @@ thousands of documents share (a notice, a template) leads nowhere. Of its light 
 Source: Chaudhuri et al. 2006, "A Primitive Operator for Similarity Joins in Data Cleaning" (prefix filtering).
 """
 
-import itertools
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeVar
@@ -82,11 +81,6 @@ def text_shingles(texts: Texts, shingle_size: int) -> tuple[U64, I64]:
     whole = normalized_hashes(array.take(pa.array(empty)))[:, 0]
     offsets[1:] += np.cumsum(np.diff(offsets) == 0)
     return np.insert(hashes, offsets[empty] - np.arange(len(empty)), whole), offsets
-
-
-def distinct_sets(hashes: U64, offsets: I64) -> list[U64]:
-    """The shingles of each text, ascending and without repeats."""
-    return [distinct(hashes[begin:end]) for begin, end in itertools.pairwise(offsets.tolist())]
 
 
 def distinct(values: Numbers) -> Numbers:

@@ -19,13 +19,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.duplicates.shingles import distinct_sets
 from pipelines.duplicates.text_units import row_blocks
 from pipelines.spine.schema import DOCUMENT, DUPLICATE, LEAKED
 from pipelines.spine.units import Unit, UnitCache, UnitInput
 from pipelines.spine.work import Outcome
 from pipelines.splitting.applying import Kept, read_kept
 from pipelines.splitting.drawing import I64, SPLITS, TEST, TRAIN, VAL, splits_of
-from pipelines.splitting.index import U64, Index, Limits, build_index, distinct_sets, text_shingles
+from pipelines.splitting.index import U64, Index, Limits, build_index, text_shingles
 from pipelines.splitting.joining import Member, members_of
 from pipelines.splitting.leaks import CONTAINED, NEAR, NO_LEAKS, Leaks, find_leaks
 
@@ -114,11 +115,9 @@ class DrawUnit:
 
 def _drawn(kept: Kept, splits: I64, places: I64, shingle_size: int) -> pa.RecordBatch:
     documents = kept.documents.take(pa.array(places))
-    sets = distinct_sets(*text_shingles(documents.column("text"), shingle_size))
-    offsets = np.concatenate([[0], np.cumsum([len(one) for one in sets])])
-    shingles = pa.LargeListArray.from_arrays(
-        pa.array(offsets, pa.int64()), pa.array(np.concatenate(sets)), type=DRAWN.field("shingles").type
-    )
+    sets, offsets = distinct_sets(*text_shingles(documents.column("text"), shingle_size))
+    kind = DRAWN.field("shingles").type
+    shingles = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), pa.array(sets), type=kind)
     rows, parts, places_of = kept.rows[places], kept.parts[places], splits[places].astype(np.int8)
     columns = [documents.column("doc_id"), pa.array(rows), pa.array(parts), pa.array(places_of), shingles]
     return pa.RecordBatch.from_arrays(columns, schema=DRAWN)
