@@ -2,8 +2,8 @@
 
 `dedup` runs as a process in the in-memory runner, one worker, from an empty cache. Memory is the peak of that process
 above the peak of a run over a hundred documents, by document. A longer text must not change it: the last row has as
-many documents as the first, each four times as long. Pairs are planted with their true similarity read independently
-(``bench.duplicates_truth``); so is every drop.
+many documents as the first, each four times as long. The parameters are those of params.yaml. Pairs are planted with
+their true similarity read independently (``bench.duplicates_truth``); so is every drop, by its own measure.
 
 ``python -m bench.duplicates_scale`` prints the tables and writes ``logs/bench-duplicates-scale.json``.
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench.duplicates_ours import read_counts, read_drops, read_params, run_dedup, threshold_of, write_params
 from bench.duplicates_planted import Planted
-from bench.duplicates_truth import Pair, judge, read_shingles, similarity
+from bench.duplicates_truth import Pair, contained_share, judge, read_shingles, similarity
 from bench.tools import Usage
 from pipelines.spine.errors import CorpusmillError
 
@@ -81,14 +81,20 @@ def measure(corpus: Planted) -> Result:
     with tempfile.TemporaryDirectory(prefix="corpusmill-bench-") as scratch:
         folder = Path(scratch)
         size = corpus.write(folder / "clean")
-        write_params(folder / "params.yaml", containment_threshold=0.0)
+        write_params(folder / "params.yaml")
         usage = run_dedup(folder / "clean", folder, folder / "params.yaml")
         drops, search = read_drops(folder / "dedup"), read_counts(folder / "dedup")
     params = read_params()
     threshold, shingle_size = threshold_of(params), params["shingle_size"]
     dropped = {int(drop.key) for drop in drops}
-    named = {(int(drop.key), int(drop.kept)) for drop in drops}
-    wrong = [a for a, b in named if b in dropped or alike(corpus, (a, b), shingle_size) < threshold]
+    least = {"contained": threshold_of(params, "containment_threshold")}
+    wrong = [
+        drop.key
+        for drop in drops
+        if int(drop.kept) in dropped
+        or alike(corpus, (int(drop.key), int(drop.kept)), shingle_size, drop.measure)
+        < least.get(drop.measure, threshold)
+    ]
     planted = {pair: alike(corpus, pair, shingle_size) for pair in corpus.pairs()}
     true = {pair: value for pair, value in planted.items() if value >= threshold}
     found = judge(dropped, true, (), [threshold + more for more in ABOVE])
@@ -96,10 +102,10 @@ def measure(corpus: Planted) -> Result:
     return Result(*counts, found.pairs, found.resolved, usage, search)
 
 
-def alike(corpus: Planted, pair: Pair, shingle_size: int) -> Fraction:
-    """The true similarity of two documents of the corpus."""
+def alike(corpus: Planted, pair: Pair, shingle_size: int, measure: str = "jaccard") -> Fraction:
+    """The true similarity of two documents of the corpus, or how much of the first stands in the second."""
     a, b = (read_shingles(corpus.text(number), shingle_size) for number in pair)
-    return similarity(a, b)
+    return contained_share(a, b) if measure == "contained" else similarity(a, b)
 
 
 def growth(small: Result, large: Result, empty: Usage) -> tuple[float, float]:

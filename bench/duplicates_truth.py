@@ -85,6 +85,11 @@ def similarity(a: Collection[object], b: Collection[object]) -> Fraction:
     return Fraction(shared, union) if union else Fraction(0)
 
 
+def contained_share(a: Collection[object], b: Collection[object]) -> Fraction:
+    """How much of the first set stands in the second, exactly; 0 if it holds nothing."""
+    return Fraction(len(set(a) & set(b)), len(a)) if a else Fraction(0)
+
+
 def true_pairs(sets: Sequence[Collection], threshold: Fraction) -> dict[Pair, Fraction]:
     """All pairs (a < b) whose similarity is at or above the threshold, with it."""
     frequency = Counter(shingle for one in sets for shingle in one)

@@ -18,6 +18,7 @@ from bench.duplicates_sets import SETS, Texts, edit, with_copies
 from bench.duplicates_shuffle import Rates, partitions, simulate, steps, synthetic
 from bench.duplicates_speed import Run, copied, signing_verdict, verdict
 from bench.duplicates_truth import (
+    contained_share,
     equal_texts,
     found_share,
     judge,
@@ -236,3 +237,9 @@ def test_a_unit_is_written_as_clean_would(tmp_path: Path) -> None:
     assert write_unit(tmp_path / "u.parquet", [("a", "héllo"), ("b", "你好")], "zh") == 12
     row = pq.read_table(tmp_path / "u.parquet").to_pylist()[1]
     assert (row["doc_id"], row["source"], row["language"], row["text"]) == ("bench:b", "bench", "zh", "你好")
+
+
+def test_how_much_of_a_set_stands_in_another_is_no_symmetric_measure() -> None:
+    assert contained_share({1, 2}, {1, 2, 3, 4}) == 1
+    assert contained_share({1, 2, 3, 4}, {1, 2}) == Fraction(1, 2)
+    assert contained_share((), {1}) == 0
