@@ -33,8 +33,9 @@ from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import dump
 from pipelines.spine.stage import Stage, opened, run_module
+from pipelines.token_shards import MappedShard
 from tokenizer.encoding import Encoder
-from train.data import MappedShard, TokenRows
+from train.data import TokenRows
 from train.determinism import set_deterministic
 from train.model import Decoder
 from train.ngram import NgramModel

@@ -16,8 +16,9 @@ from typing import Any
 from pipelines.evaluation_sets import FetchedSet, read_sets
 from pipelines.packing import pack_rows, split_documents
 from pipelines.spine.errors import CorpusmillError
+from pipelines.token_shards import Row
 from tokenizer.encoding import Encoder
-from train.data import Batch, Row, make_batch
+from train.data import Batch, make_batch
 from train.model import Decoder
 from train.saved import ModelConfig
 from train.scoring import Score, batch_scores, cut_batches

@@ -1,0 +1,221 @@
+"""Token shards as memory-mapped rows: what `pack` wrote, for training, exports, traces and people to read.
+
+Words (see ``docs``): a *row* holds ``seq_len`` + 1 tokens; a *segment* is one document's run of tokens inside it; a
+*continuing* segment starts in the middle of its document (``doc_offset`` > 0) and repeats the token before as context.
+"""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.manifest import Manifest, read_manifest
+from pipelines.spine.shards import ROWS_PER_BATCH
+
+SPLITS = ("train", "val", "test")
+
+Integers = np.ndarray
+
+
+@dataclass(frozen=True)
+class ShardFacts:
+    """What a token shard says about itself; equal in all shards of a folder except for the last two."""
+
+    tokenizer_sha256: str
+    seq_len: int
+    document_start_id: int
+    vocab_size: int
+    source: str
+    text_bytes: int
+
+    @property
+    def common(self) -> tuple[str, int, int, int]:
+        return (self.tokenizer_sha256, self.seq_len, self.document_start_id, self.vocab_size)
+
+
+class MappedShard:
+    """One memory-mapped Arrow stream; any row is two divisions away.
+
+    Raises:
+        CorpusmillError: not an Arrow stream, metadata missing, or batches of another size than 1,024.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            reader = pa.ipc.open_stream(pa.memory_map(str(path)))
+            self._batches = [_RowGroup(batch) for batch in reader]
+        except (pa.ArrowInvalid, OSError) as error:
+            raise CorpusmillError(
+                f"not a whole Arrow stream: {' '.join(str(error).split())}", where=str(path),
+                hint="run `dvc repro pack`, or `dvc checkout`, to bring the shard back",
+            ) from None  # fmt: skip
+        self.facts = _facts(reader.schema, path)
+        self.num_rows = sum(batch.num_rows for batch in self._batches)
+        if any(batch.num_rows != ROWS_PER_BATCH for batch in self._batches[:-1]):
+            raise CorpusmillError("record batches of another size", where=str(path), expected=ROWS_PER_BATCH)
+
+    def row(self, index: int) -> "Row":
+        return self._batches[index // ROWS_PER_BATCH].row(index % ROWS_PER_BATCH)
+
+    @property
+    def num_text_tokens(self) -> int:
+        """Targets that are text: each segment's tokens but the first."""
+        return sum(batch.num_text_tokens for batch in self._batches)
+
+    def documents(self) -> Iterator[Integers]:
+        """The ids of each document, start token first, in the order in which documents begin in the rows.
+
+        Packing is by shard, so a document never leaves its shard; memory is one shard's tokens.
+
+        Raises:
+            CorpusmillError: the pieces of a document overlap or leave a gap.
+        """
+        pieces: dict[str, list[tuple[int, Integers]]] = {}
+        for batch in self._batches:
+            for place, ids in enumerate(batch.doc_ids.to_pylist()):
+                row = batch.row(place)
+                starts = np.cumsum(row.lengths) - row.lengths
+                for doc_id, start, length, offset in zip(ids, starts, row.lengths, row.offsets, strict=True):
+                    pieces.setdefault(doc_id, []).append((int(offset), row.tokens[start : start + length]))
+        for doc_id, found in pieces.items():
+            yield self._joined(doc_id, sorted(found, key=lambda piece: piece[0]))
+
+    def _joined(self, doc_id: str, pieces: list[tuple[int, Integers]]) -> Integers:
+        """Each piece but the first repeats one token as context; without it the pieces are the document."""
+        length = 1
+        for offset, tokens in pieces:
+            if offset != length - 1:
+                raise CorpusmillError(
+                    "a document's pieces overlap or leave a gap", where=f"{self.path.name}: {doc_id}",
+                    expected=f"a piece at token {length - 1}", got=f"one at {offset}", hint="run `dvc repro pack`",
+                )  # fmt: skip
+            length += len(tokens) - 1
+        return np.concatenate([tokens if offset == 0 else tokens[1:] for offset, tokens in pieces])
+
+
+@dataclass(frozen=True)
+class Row:
+    """Views into the map: tokens ``[seq_len + 1]``, and per segment its length and its offset in its document."""
+
+    tokens: Integers
+    lengths: Integers
+    offsets: Integers
+
+    @property
+    def num_scored(self) -> int:
+        """Text tokens that are targets here: every segment's but its first."""
+        return int(self.lengths.sum()) - len(self.lengths)
+
+    @property
+    def num_trained(self) -> int:
+        """Targets that count in training: the scored ones and the document starts after another segment."""
+        return self.num_scored + int((self.offsets[1:] == 0).sum())
+
+
+class _RowGroup:
+    """A record batch as numpy views; nothing is copied."""
+
+    def __init__(self, batch: pa.RecordBatch) -> None:
+        tokens, lengths, offsets = (batch.column(name) for name in ("tokens", "segment_lengths", "doc_offsets"))
+        self.num_rows = batch.num_rows
+        self.doc_ids = batch.column("doc_ids")
+        self._tokens = _view(tokens.values).reshape(batch.num_rows, -1)
+        self._starts = _view(lengths.offsets)
+        self._lengths = _view(lengths.values)
+        self._offsets = _view(offsets.values)
+
+    @property
+    def num_text_tokens(self) -> int:
+        return int(self._lengths.sum()) - len(self._lengths)
+
+    def row(self, index: int) -> Row:
+        segments = slice(self._starts[index], self._starts[index + 1])
+        return Row(self._tokens[index], self._lengths[segments], self._offsets[segments])
+
+
+class SplitRows:
+    """All rows of one split of a folder, in the order of its manifest.
+
+    Args:
+        folder: what ``pipelines.pack`` wrote.
+        split: ``train``, ``val`` or ``test``.
+    Attributes:
+        first_rows: the number in the split of each shard's first row.
+    Raises:
+        CorpusmillError: no shard of the split, a damaged one, or shards that do not fit together.
+    """
+
+    def __init__(self, folder: str | Path, split: str) -> None:
+        manifest = read_manifest(folder).check()
+        shards = manifest.of_split(split)
+        self.shards = [MappedShard(manifest.path_of(shard)) for shard in shards]
+        self.where = f"{manifest.folder}: {split}"
+        if not self.shards or not sum(shard.num_rows for shard in self.shards):
+            raise CorpusmillError(
+                f"no rows in split {split}", where=str(manifest.path), got=_splits(manifest),
+                hint="shard names start with their split; is the corpus large enough for the shares of `shard`?",
+            )  # fmt: skip
+        for shard in self.shards:
+            _expect_common(shard, self.shards[0])
+        self.facts = self.shards[0].facts
+        self._ends = np.cumsum([shard.num_rows for shard in self.shards])
+        self.first_rows = [0, *self._ends.tolist()[:-1]]
+
+    @property
+    def num_rows(self) -> int:
+        return int(self._ends[-1])
+
+    @property
+    def text_bytes(self) -> int:
+        """UTF-8 bytes of all documents of the split."""
+        return sum(shard.facts.text_bytes for shard in self.shards)
+
+    @functools.cached_property
+    def num_text_tokens(self) -> int:
+        """Text tokens of the split: what scoring all rows counts."""
+        return sum(shard.num_text_tokens for shard in self.shards)
+
+    def row(self, index: int) -> Row:
+        """One row by its number in the split."""
+        shard = int(np.searchsorted(self._ends, index, side="right"))
+        return self.shards[shard].row(index - self.first_rows[shard])
+
+    def rows(self) -> Iterator[Row]:
+        return (self.row(index) for index in range(self.num_rows))
+
+
+def _view(array: pa.Array) -> Integers:
+    """The array's numbers without a copy; pyarrow's own ``to_numpy`` would import pandas, half a second."""
+    dtype = np.dtype(str(array.type))
+    return np.frombuffer(array.buffers()[1], dtype)[array.offset : array.offset + len(array)]
+
+
+def _expect_common(shard: MappedShard, first: MappedShard) -> None:
+    if shard.facts.common != first.facts.common:
+        raise CorpusmillError(
+            "shards of one folder were packed in different ways", where=str(shard.path),
+            expected=f"{first.facts.common} as in {first.path.name}", got=shard.facts.common,
+            hint="(tokenizer sha256, seq_len, document start, vocabulary) must agree: run `dvc repro pack`",
+        )  # fmt: skip
+
+
+def _facts(schema: pa.Schema, path: Path) -> ShardFacts:
+    metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    try:
+        return ShardFacts(
+            metadata["tokenizer_sha256"], int(metadata["seq_len"]), int(metadata["document_start_id"]),
+            int(metadata["vocab_size"]), metadata["source"], int(metadata["text_bytes"]),
+        )  # fmt: skip
+    except (KeyError, ValueError) as error:
+        raise CorpusmillError(
+            f"schema metadata lack or garble {error}", where=str(path), hint="token shards come from pipelines.pack"
+        ) from None
+
+
+def _splits(manifest: Manifest) -> str:
+    return ", ".join(sorted({shard.split for shard in manifest.shards})) or "no shards at all"
