@@ -32,7 +32,7 @@ def counted(texts: list[str], pattern: str) -> list[tuple[bytes, int]]:
 def test_english_falls_into_words_and_signs() -> None:
     text = "The cat, the cat.\nIt ran  off\n\nAnd it's 3.5 naïve, ."
     assert found_in([text]) == [
-        "The", " cat", ",", " the", " cat", ".\n", "It", " ran  off\n\nAnd", " it's", " 3", ".5", " naïve", ",", " .",
+        "The", " cat", ",", " the", " cat", ".\n", "It", " ran  off\n\nAnd", " it's", " 3", ".", "5", " naïve", ",", " .",
     ]  # fmt: skip
 
 
@@ -40,6 +40,12 @@ def test_chinese_and_japanese_fall_into_clauses_and_for_some_patterns_signs_stan
     text = "我们在，见面。「東京」へ、らーめん"
     assert found_in([text]) == ["我们在", "，见面", "。「東京", "」へ", "、らーめん"]
     assert found_in([text], after=True) == ["我们在", "，", "见面", "。「", "東京", "」", "へ", "、", "らーめん"]
+
+
+def test_numbers_stand_alone_and_for_some_patterns_words_after_signs() -> None:
+    text = "x2026b (a-1) 'tis"
+    assert found_in([text]) == ["x", "2026", "b", " (a", "-", "1", ")", " 'tis"]
+    assert found_in([text], after=True) == ["x", "2026", "b", " (", "a", "-", "1", ")", " 'tis"]
 
 
 def test_russian_words_are_told_from_their_signs() -> None:

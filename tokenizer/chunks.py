@@ -6,10 +6,11 @@ A pattern matches from left to right and looks behind nowhere, so a text may be 
 parts pre-tokenised apart. Sure, in each pattern of ``tokenizer.patterns``, are the borders
 
     space      non-whitespace | " " before non-whitespace   only a match's first character may be a space
-    letter     letter or digit | punctuation other than "'" no match goes on from a letter to punctuation but to "'s"
+    sign       letter or digit | punctuation other than "'" no match goes on from a letter to a sign but to "'s"
+    number     letter | digit, digit | letter, sign | digit no match holds digits and anything else but a space
     newline    non-whitespace, "\\n" | ASCII letter or digit (before two newlines gpt2 looks ahead)
-    wide       Han, kana | Chinese and Japanese punctuation as for letters
-    after      that punctuation | Han, kana                 not in cl100k and o200k, where it may begin a word
+    wide       Han, kana | Chinese and Japanese punctuation as "sign"
+    after      punctuation of either kind | letter          not in cl100k and o200k, where a sign may begin a word
 
 for characters that are cheap to tell in UTF-8: a border that is not seen costs time, never exactness. A chunk has no
 sure border inside it; it may still hold several pre-tokens. English falls into chunks of 5.5 bytes, of which one in
@@ -31,7 +32,9 @@ def _bytes_where(codes: str) -> np.ndarray:
     return table
 
 
-_ALNUM = _bytes_where("".join(chr(byte) for byte in range(128) if chr(byte).isalnum()))
+_DIGIT = _bytes_where("0123456789")
+_LETTER = _bytes_where("".join(chr(byte) for byte in range(128) if chr(byte).isalpha()))
+_ALNUM = _LETTER | _DIGIT
 _PUNCTUATION = _bytes_where(
     "".join(chr(byte) for byte in range(0x21, 0x7F) if not chr(byte).isalnum()).replace("'", "")
 )
@@ -101,8 +104,12 @@ def _borders_in(block: np.ndarray, cuts_after_punctuation: bool) -> np.ndarray:
             is_letter[wide_letter] = True
             after = wide_punctuation[wide_punctuation < size - 3] + 3
             border[after[is_letter[after]]] = True
-    border[1:] |= letter[:-1] & _PUNCTUATION[block[1:]]
-    border[2:] |= ~whitespace[:-2] & (block[1:-1] == 0x0A) & _ALNUM[block[2:]]
+    sign, digit, ascii_letter = _PUNCTUATION[block], _DIGIT[block], _LETTER[block]
+    border[1:] |= letter[:-1] & sign[1:]
+    border[1:] |= (digit[1:] & (sign[:-1] | ascii_letter[:-1])) | (digit[:-1] & ascii_letter[1:])
+    if cuts_after_punctuation:
+        border[1:] |= sign[:-1] & ascii_letter[1:]
+    border[2:] |= ~whitespace[:-2] & (block[1:-1] == 0x0A) & (ascii_letter | digit)[2:]
     border[1:-1] |= (block[1:-1] == 0x20) & ~whitespace[:-2] & ~whitespace[2:]
     return border
 

@@ -22,7 +22,7 @@ from tokenizer.patterns import cuts_after_punctuation, split
 _WIDE = "[\u4e00-\u9f7f\u3041-\u3096\u30a1-\u30fa]"
 #: One pre-token in every pattern. o200k cuts "iPhone", so a capital stands first or not at all; cjk cuts at a change of
 #: script. Letters are named by ranges, not classes: the column engine's Unicode is another one.
-_WHOLE = (
+WHOLE = (
     r" ?[A-Z]?[a-z]+|[0-9]|[!-/:-@\[-`{-~]| ?[\x{400}-\x{42f}]?[\x{430}-\x{45f}]+"
     r"|[\x{4e00}-\x{9f7f}]+|[\x{3041}-\x{3096}]+|[\x{30a1}-\x{30fa}]+"
 )
@@ -67,4 +67,4 @@ def _table(pre_tokens: pa.Array | pa.ChunkedArray, counts: pa.Array | pa.Chunked
 
 
 def _whole_regex(pattern: str) -> str:
-    return f"^(?:{_WHOLE}{_WHOLE_BY_STYLE[pattern.partition('-')[0]]})$"
+    return f"^(?:{WHOLE}{_WHOLE_BY_STYLE[pattern.partition('-')[0]]})$"

@@ -1,7 +1,8 @@
 """Engines: texts to token ids. The fastest exact ones, and ``tokenizers``, which they are checked against.
 
     `gigatoken`   100 times as fast; knows the patterns gpt2, cl100k-1, cl100k-3 and o200k-3
-    `Chunks`      any of our patterns: ``tokenizers`` on each distinct chunk once (`tokenizer.chunks`)
+    `Chunks`      our other patterns: each distinct chunk once (`tokenizer.chunks`), by gigatoken where one of its patterns
+                  is sure to cut alike, by ``tokenizers`` where not
     `reference`   ``tokenizers`` itself, for all else
 
 All take an Arrow string column and give flat ids uint32 ``[tokens]`` and offsets int64 ``[texts + 1]``; none adds a
@@ -23,10 +24,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from tokenizers import Tokenizer
 
 from tokenizer.chunks import chunks, text_buffer
-from tokenizer.patterns import cuts_after_punctuation, pattern_of
+from tokenizer.counting import WHOLE
+from tokenizer.patterns import cuts_after_punctuation, pattern_of, pre_tokenizer
 
 # One process a core, one shard a process: threads inside an engine would only compete with them.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -37,6 +40,15 @@ ENGINE_VARIABLE = "CORPUSMILL_ENGINE"
 RENEW_BYTES = 256 << 20
 #: An encoding of ``tokenizers`` takes some 100 bytes a token.
 REFERENCE_CHARS = 1 << 20
+
+#: The pattern of gigatoken's that cuts most chunks as the key does, and which chunks those are, or are not. cjk is cl100k
+#: for plain words, contractions and signs; the rest is read from `tokenizer.counting`'s whole chunks.
+_TWIN = {
+    "cl100k-2": "cl100k-3", "o200k-1": "o200k-3", "o200k-2": "o200k-3",
+    "cjk-1": "cl100k-1", "cjk-2": "cl100k-3", "cjk-3": "cl100k-3",
+}  # fmt: skip
+_HAS_NUMBER = r"\pN"
+_CJK_ALIKE = r" ?[A-Za-z]+(?:'(?:s|t|re|ve|m|ll|d))?| ?[!-&(-/:-@\[-`{-~]+\n*"
 
 Encoded = tuple[np.ndarray, np.ndarray]
 Engine = Callable[[pa.Array], Encoded]
@@ -71,10 +83,13 @@ def fastest(tokenizer_json: dict[str, Any], checked: Engine) -> Engine:
     if os.environ.get(ENGINE_VARIABLE) == "tokenizers":
         return checked
     pattern = pattern_of(tokenizer_json["pre_tokenizer"])
+    if pattern in _TWIN:
+        twin = {**tokenizer_json, "pre_tokenizer": json.loads(pre_tokenizer(_TWIN[pattern]).__getstate__())}
+        return Chunks(pattern, Gigatoken(_without_added_tokens(twin), checked), checked)
     try:
         return Gigatoken(_without_added_tokens(tokenizer_json), checked)
     except (RuntimeError, ValueError):  # "no fast pretokenizer for" this pattern
-        return checked if pattern is None else functools.partial(encode_chunks, checked, pattern)
+        return checked
 
 
 class Gigatoken:
@@ -121,20 +136,47 @@ class Gigatoken:
         self._num_bytes = 0
 
 
-def encode_chunks(checked: Engine, pattern: str, texts: pa.Array) -> Encoded:
-    """The reference's ids of the texts, with each distinct chunk encoded once."""
-    found = chunks(texts, cuts_after_punctuation(pattern)).dictionary_encode()
-    ids, borders = checked(found.dictionary.cast(pa.string()))
-    chunk = found.indices.to_numpy()
-    lengths = np.diff(borders)[chunk]
-    ends = np.cumsum(lengths)
-    places = np.repeat(borders[:-1][chunk] - (ends - lengths), lengths)
-    places += np.arange(len(places))
-    # The texts' borders: how many tokens stand before the first chunk of each.
-    _, offsets = text_buffer(texts)
-    chunk_ends = np.cumsum(np.diff(_byte_borders(found.dictionary))[chunk])
-    num_chunks = np.searchsorted(chunk_ends, offsets, side="right")
-    return ids[places], np.append(0, ends)[num_chunks]
+class Chunks:
+    """The ids of texts by their distinct chunks; ``twin`` encodes those that its own pattern cuts alike."""
+
+    def __init__(self, pattern: str, twin: Engine, checked: Engine) -> None:
+        self._pattern, self._twin, self._checked = pattern, twin, checked
+
+    def __call__(self, texts: pa.Array) -> Encoded:
+        found = chunks(texts, cuts_after_punctuation(self._pattern)).dictionary_encode()
+        ids, borders = self._encode_distinct(found.dictionary.cast(pa.string()))
+        chunk = found.indices.to_numpy()
+        tokens_in_chunk = np.diff(borders)[chunk]
+        token_ends = np.append(0, np.cumsum(tokens_in_chunk))
+        places = np.repeat(borders[:-1][chunk] - token_ends[:-1], tokens_in_chunk)
+        places += np.arange(len(places))
+        # Before each text stand as many chunks as end at or before its first byte.
+        chunk_ends = np.cumsum(np.diff(text_buffer(found.dictionary)[1])[chunk])
+        return ids[places], token_ends[np.searchsorted(chunk_ends, text_buffer(texts)[1], side="right")]
+
+    def _encode_distinct(self, distinct: pa.Array) -> Encoded:
+        alike = self._cut_alike(distinct)
+        encoded = [
+            engine(distinct.filter(pa.array(mask))) for engine, mask in ((self._twin, alike), (self._checked, ~alike))
+        ]
+        lengths = np.empty(len(distinct), np.int64)
+        starts = np.empty(len(distinct), np.int64)
+        shift = 0
+        for (ids, offsets), mask in zip(encoded, (alike, ~alike), strict=True):
+            lengths[mask], starts[mask] = np.diff(offsets), offsets[:-1] + shift
+            shift += len(ids)
+        ends = np.append(0, np.cumsum(lengths))
+        places = np.repeat(starts - ends[:-1], lengths) + np.arange(ends[-1])
+        return np.concatenate([ids for ids, _ in encoded])[places], ends
+
+    def _cut_alike(self, distinct: pa.Array) -> np.ndarray:
+        if self._pattern.startswith("cjk"):
+            alike = pc.match_substring_regex(distinct, f"^(?:{_CJK_ALIKE}|{WHOLE})$")
+        else:
+            alike = pc.invert(pc.match_substring_regex(distinct, _HAS_NUMBER))
+        mask = alike.to_numpy(zero_copy_only=False).copy()
+        mask[texts_with_unassigned(*text_buffer(distinct))] = False
+        return mask
 
 
 def texts_with_unassigned(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -180,10 +222,6 @@ def _ids(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
     return [
         np.array(encoding.ids, np.uint32) for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)
     ]
-
-
-def _byte_borders(values: pa.BinaryArray) -> np.ndarray:
-    return np.frombuffer(values.buffers()[1], np.int32)[values.offset :][: len(values) + 1].astype(np.int64)
 
 
 def _without_added_tokens(tokenizer_json: dict[str, Any]) -> str:
