@@ -56,15 +56,29 @@ def merge_counts(tables: Sequence[pa.Table]) -> pa.Table:
     return add_counts(tables).sort_by("pre_token")
 
 
-#: Row groups whose counts wait to be added up: between them they hold a common word once each.
+#: Tables whose counts wait to be added up: each holds the common words once.
 TABLES_AT_ONCE = 8
+
+
+def add_up(tables: Iterable[pa.Table]) -> pa.Table:
+    """As ``merge_counts``, a few tables at a time: memory is the sum and those few, however many there are."""
+    waiting = [COUNT.empty_table()]
+    for table in tables:
+        waiting.append(table)
+        if len(waiting) == TABLES_AT_ONCE:
+            waiting = [add_counts(waiting)]
+    return merge_counts(waiting)
 
 
 @dataclass(frozen=True)
 class CountUnit:
-    """Work: one train shard -> its own (pre-token, count) table. Memory: its distinct pre-tokens, and a row group."""
+    """Work: one train shard -> its own (pre-token, count) table a partition, as ``<partition>-<unit>.parquet``.
+
+    Memory: its distinct pre-tokens, and a row group.
+    """
 
     pattern: str
+    num_partitions: int
     stage: ClassVar[str] = "count"
     counts: ClassVar[str] = "bytes"
     extension: ClassVar[str] = ".parquet"
@@ -72,33 +86,36 @@ class CountUnit:
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """Bytes in are the text column's; bytes out are those of the counted pre-tokens."""
         path = unit.inputs[0].path
-        counted = [COUNT.empty_table()]
         num_bytes = 0
-        for batch in read_batches(path, ["text"]):
-            texts = batch.column("text")
-            num_bytes += pc.sum(pc.binary_length(texts)).as_py() or 0
-            counted.append(count_pre_tokens(texts, self.pattern))
-            if len(counted) == TABLES_AT_ONCE:
-                counted = [merge_counts(counted)]
-        table = merge_counts(counted)
-        yield Outcome(taken=num_bytes, outputs={"": table}, given={"counted": bytes_of(table)})
+
+        def counted() -> Iterator[pa.Table]:
+            nonlocal num_bytes
+            for batch in read_batches(path, ["text"]):
+                texts = batch.column("text")
+                num_bytes += pc.sum(pc.binary_length(texts)).as_py() or 0
+                yield count_pre_tokens(texts, self.pattern)
+
+        table = add_up(counted())
+        parts = partition_counts(table, self.num_partitions)
+        outputs = {f"{partition:03d}": rows for partition, rows in parts.items()}
+        yield Outcome(taken=num_bytes, outputs=outputs, given={"counted": bytes_of(table)})
 
 
-def bytes_of(table: pa.Table) -> int:
+def bytes_of(table: pa.Table | pa.RecordBatch) -> int:
     """Sum of count x bytes of the pre-token."""
     return int(pc.sum(pc.multiply(table["count"], pc.binary_length(table["pre_token"]).cast(pa.int64()))).as_py() or 0)
 
 
 class CountPreTokens(beam.PTransform):
-    """Unit -> (partition, shard). One shuffle, of one packed table per unit and partition.
+    """Unit -> partition, once its merged counts lie in ``folder``. One shuffle, of the names of the units' files.
 
     The largest partition (distinct pre-tokens / ``num_partitions``) must fit in one worker's memory.
     """
 
     def __init__(self, job: Job, cache: UnitCache, folder: Path, heartbeat: Heartbeat) -> None:
         super().__init__()
-        work = CountUnit(job.params.pattern)
-        self._count = _CountUnit(work, cache, heartbeat, job.versions, job.params.num_partitions)
+        work = CountUnit(job.params.pattern, job.params.num_partitions)
+        self._count = _CountUnit(work, cache, heartbeat, job.versions)
         self._merge = _MergePartition(str(folder), job.params.pattern)
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
@@ -112,32 +129,26 @@ class CountPreTokens(beam.PTransform):
 
 
 class _CountUnit(beam.DoFn):
-    def __init__(
-        self, work: CountUnit, cache: UnitCache, heartbeat: Heartbeat, versions: dict[str, str], num_partitions: int
-    ) -> None:
-        self._work, self._cache, self._heartbeat = work, cache, heartbeat
-        self._versions, self._num_partitions = versions, num_partitions
+    def __init__(self, work: CountUnit, cache: UnitCache, heartbeat: Heartbeat, versions: dict[str, str]) -> None:
+        self._work, self._cache, self._heartbeat, self._versions = work, cache, heartbeat, versions
 
     def setup(self) -> None:
         check_worker(self._versions)
 
-    def process(self, unit: Unit) -> Iterator[tuple[int, bytes]]:
+    def process(self, unit: Unit) -> Iterator[tuple[int, str]]:
         receipt = run_unit(unit, self._work, self._cache, self._heartbeat)
         for shard in receipt.shards:
-            batches = read_batches(self._cache.folder(unit) / shard.name)
-            table = pa.Table.from_batches(batches, COUNT)
-            for partition, rows in partition_counts(table, self._num_partitions).items():
-                yield partition, _packed(rows)
+            yield int(shard.name.partition("-")[0]), str(self._cache.folder(unit) / shard.name)
 
 
 class _MergePartition(beam.DoFn):
     def __init__(self, folder: str, pattern: str) -> None:
         self._folder, self._pattern = folder, pattern
 
-    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
-        partition, blobs = element
+    def process(self, element: tuple[int, Iterable[str]]) -> Iterator[int]:
+        partition, paths = element
         schema = COUNT.with_metadata({PATTERN_KEY: self._pattern})
-        merged = merge_counts([_unpacked(blob) for blob in blobs]).cast(schema)
+        merged = add_up(pa.Table.from_batches(read_batches(path), COUNT) for path in sorted(paths)).cast(schema)
         with ParquetShard(Path(self._folder) / partition_name(partition), schema) as shard:
             for batch in merged.combine_chunks().to_batches():
                 shard.write(batch)
@@ -187,22 +198,13 @@ def _publish(job: Job, cache: UnitCache, units: Sequence[Unit], folder: Path) ->
         path = folder / partition_name(partition)
         if not path.exists():
             continue  # no pre-token fell into it
-        table = pa.Table.from_batches(read_batches(path))
-        ledger.give("counted", bytes_of(table))
+        num_rows = 0
+        for batch in read_batches(path):
+            num_rows += batch.num_rows
+            ledger.give("counted", bytes_of(batch))
         storage.link(path, job.output / path.name)
-        shards.append(Shard(path.name, table.num_rows, path.stat().st_size, storage.sha256_file(path)))
+        shards.append(Shard(path.name, num_rows, path.stat().st_size, storage.sha256_file(path)))
     job.publish(shards, ledger)
-
-
-def _packed(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()
-
-
-def _unpacked(blob: bytes) -> pa.Table:
-    return pa.ipc.open_stream(blob).read_all()
 
 
 STAGE = Stage("pipelines.count", CountParams, ("python", "numpy", "pyarrow", "tokenizers"), has_runner=True)
