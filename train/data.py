@@ -12,6 +12,7 @@ Worked example, ``seq_len`` 7, two segments of 4 and 3 tokens, the second contin
     target         11 12 13  . 26 27  .         positions 1..7: 25 is context (scored in an earlier row), 0 is padding
 """
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,15 @@ class Batch:
 
 class TokenRows(SplitRows):
     """The rows of one split as batches for the model."""
+
+    @property
+    def sources(self) -> tuple[tuple[str, int], ...]:
+        """(source, rows) of each shard, in the order of the split's rows."""
+        return tuple((shard.facts.source, shard.num_rows) for shard in self.shards)
+
+    def source_of(self, index: int) -> str:
+        """The source of one row, by its number in the split."""
+        return self.shards[bisect.bisect_right(self.first_rows, index) - 1].facts.source
 
     def training_batch(self, indices: Sequence[int]) -> Batch:
         """The rows with document starts among the targets, so that the model learns where documents end."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.order import mix, row_at, sample
+from train.permutation import mix, row_at, sample
 
 
 def test_the_order_of_small_epochs_is_this() -> None:
