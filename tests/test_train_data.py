@@ -78,6 +78,7 @@ def test_rows_are_numbered_through_all_shards_and_batches(tmp_path: Path) -> Non
     write_manifest(tmp_path, [first, second])
     rows = TokenRows(tmp_path, "train")
     assert (rows.num_rows, rows.first_rows) == (3000, [0, 1500])
+    assert rows.sources == (("s", 1500), ("s", 1500))
     assert [int(rows.row(index).tokens[1]) for index in (0, 1023, 1024, 1499, 1500, 2999)] == [1, 34, 35, 60, 1, 60]
 
 

@@ -79,7 +79,7 @@ def rows_at(seed: int, epochs: Numbers, places: Numbers, num_rows: int) -> Numbe
     """``row_at`` of many (epoch, place) pairs at once; each place must be below ``num_rows``."""
     half = np.uint64(_half(num_rows))
     distinct, which = np.unique(epochs, return_inverse=True)
-    keys = np.array([round_keys(seed, int(epoch)) for epoch in distinct], np.uint64).T[:, which]
+    keys = np.array([round_keys(seed, int(epoch)) for epoch in distinct], np.uint64).reshape(-1, ROUNDS).T[:, which]
     rows = _permute_many(places, half, keys)
     outside = np.flatnonzero(rows >= num_rows)
     while len(outside):
