@@ -4,7 +4,9 @@ Words (see ``docs``): a *row* holds ``seq_len`` + 1 tokens; a *segment* is one d
 *continuing* segment starts in the middle of its document (``doc_offset`` > 0) and repeats the token before as context.
 """
 
+import bisect
 import functools
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,10 @@ class MappedShard:
 
     def row(self, index: int) -> "Row":
         return self._batches[index // ROWS_PER_BATCH].row(index % ROWS_PER_BATCH)
+
+    def tokens(self, index: int) -> Integers:
+        """The ids of one row alone: a view, and a third of the time that ``row`` takes."""
+        return self._batches[index // ROWS_PER_BATCH].tokens[index % ROWS_PER_BATCH]
 
     @property
     def num_text_tokens(self) -> int:
@@ -124,7 +130,7 @@ class _RowGroup:
         tokens, lengths, offsets = (batch.column(name) for name in ("tokens", "segment_lengths", "doc_offsets"))
         self.num_rows = batch.num_rows
         self.doc_ids = batch.column("doc_ids")
-        self._tokens = _view(tokens.values).reshape(batch.num_rows, -1)
+        self.tokens = _view(tokens.values).reshape(batch.num_rows, -1)
         self._starts = _view(lengths.offsets)
         self._lengths = _view(lengths.values)
         self._offsets = _view(offsets.values)
@@ -135,7 +141,7 @@ class _RowGroup:
 
     def row(self, index: int) -> Row:
         segments = slice(self._starts[index], self._starts[index + 1])
-        return Row(self._tokens[index], self._lengths[segments], self._offsets[segments])
+        return Row(self.tokens[index], self._lengths[segments], self._offsets[segments])
 
 
 class SplitRows:
@@ -163,12 +169,12 @@ class SplitRows:
         for shard in self.shards:
             _expect_common(shard, self.shards[0])
         self.facts = self.shards[0].facts
-        self._ends = np.cumsum([shard.num_rows for shard in self.shards])
-        self.first_rows = [0, *self._ends.tolist()[:-1]]
+        self._ends = list(itertools.accumulate(shard.num_rows for shard in self.shards))
+        self.first_rows = [0, *self._ends[:-1]]
 
     @property
     def num_rows(self) -> int:
-        return int(self._ends[-1])
+        return self._ends[-1]
 
     @property
     def text_bytes(self) -> int:
@@ -182,8 +188,13 @@ class SplitRows:
 
     def row(self, index: int) -> Row:
         """One row by its number in the split."""
-        shard = int(np.searchsorted(self._ends, index, side="right"))
+        shard = bisect.bisect_right(self._ends, index)
         return self.shards[shard].row(index - self.first_rows[shard])
+
+    def tokens(self, index: int) -> Integers:
+        """The ids of one row alone, by its number in the split: a view."""
+        shard = bisect.bisect_right(self._ends, index)
+        return self.shards[shard].tokens(index - self.first_rows[shard])
 
     def rows(self) -> Iterator[Row]:
         return (self.row(index) for index in range(self.num_rows))

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from token_shards import TEXTS, write_pack, write_rows, write_tokenizer
 
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import Manifest, read_manifest, write_manifest
+from pipelines.token_shards import Row
 from tokenizer.encoding import Encoder
-from train.data import IGNORED, TokenRows
+from train.data import IGNORED, TokenRows, make_batch
 
 #: The worked example of the module: a document from its start, then a continuing piece, then padding.
 EXAMPLE = {
@@ -42,6 +45,35 @@ def test_a_document_start_is_a_target_in_training_and_is_not_scored(tmp_path: Pa
     assert (rows.row(1).num_trained, rows.row(1).num_scored) == (7, 5)
     assert (rows.row(0).num_trained, rows.row(0).num_scored) == (5, 5)
     assert rows.num_text_tokens == 10
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), seq_len=st.integers(1, 30), score_starts=st.booleans())
+def test_a_batch_is_what_the_words_say_position_by_position(
+    data: st.DataObject, seq_len: int, score_starts: bool
+) -> None:
+    rows = []
+    for _ in range(data.draw(st.integers(1, 6))):
+        cuts = sorted(data.draw(st.sets(st.integers(1, seq_len + 1), min_size=1)))
+        lengths = np.diff([0, *cuts]).astype(np.int32)
+        offsets = np.array(data.draw(st.lists(st.integers(0, 2), min_size=len(cuts), max_size=len(cuts))), np.int32)
+        tokens = np.array(data.draw(st.lists(st.integers(0, 9), min_size=seq_len + 1, max_size=seq_len + 1)), np.uint16)
+        rows.append(Row(tokens, lengths, offsets))
+    batch = make_batch(rows, seq_len, score_starts)
+    assert all(part.dtype == np.int64 for part in (batch.tokens, batch.segments, batch.targets))
+    for number, row in enumerate(rows):
+        tokens = row.tokens.tolist()
+        segments, targets = [0] * len(tokens), [IGNORED] * len(tokens)
+        start = 0
+        for segment, (length, offset) in enumerate(zip(row.lengths.tolist(), row.offsets.tolist(), strict=True), 1):
+            for position in range(start, start + length):
+                segments[position] = segment
+                if position > start or (score_starts and offset == 0):
+                    targets[position] = tokens[position]
+            start += length
+        assert batch.tokens[number].tolist() == tokens[:-1]
+        assert batch.segments[number].tolist() == segments[:-1]
+        assert batch.targets[number].tolist() == targets[1:]
 
 
 def test_every_text_token_is_a_target_exactly_once(tmp_path: Path) -> None:
@@ -78,7 +110,11 @@ def test_rows_are_numbered_through_all_shards_and_batches(tmp_path: Path) -> Non
     write_manifest(tmp_path, [first, second])
     rows = TokenRows(tmp_path, "train")
     assert (rows.num_rows, rows.first_rows) == (3000, [0, 1500])
+    assert rows.sources == (("s", 1500), ("s", 1500))
     assert [int(rows.row(index).tokens[1]) for index in (0, 1023, 1024, 1499, 1500, 2999)] == [1, 34, 35, 60, 1, 60]
+    assert rows.token_batch([1500, 1023]).tolist() == [[0, *[1] * 7], [0, *[34] * 7]]
+    assert rows.token_batch([0]).dtype == np.int64
+    assert rows.tokens(2999).tolist() == [0, *[60] * 7]
 
 
 def test_a_split_without_rows_is_named_with_those_that_are_there(tmp_path: Path) -> None:

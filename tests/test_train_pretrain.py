@@ -10,12 +10,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from corpora import digests, write_params
-from token_shards import PRETRAIN, SHAPE, TEXTS, write_pack, write_rows, write_tokenizer
+from token_shards import PRETRAIN, SHAPE, TEXTS, write_pack, write_rows, write_shard, write_tokenizer
 from train_runs import ROOT, TrainRuns
 
-from pipelines.spine.manifest import read_manifest
+from pipelines.spine.manifest import read_manifest, write_manifest
+from train.data import TokenRows
+from train.order import Order, share_of
 
 #: In this order, each life of the run dies at the next point: at the end all of them lie behind it.
 KILL_POINTS = (
@@ -28,6 +31,17 @@ KILL_POINTS = (
     "pretrain:linked",  # between the files and the manifest
     "pretrain:manifest",  # between manifest and exit
 )
+
+
+def write_second_source(pack: Path) -> Path:
+    """Adds the train shard a second time, as rows of source t; returns the folder."""
+    shards = list(read_manifest(pack).shards)
+    (train,) = [shard for shard in shards if shard.split == "train"]
+    table = pa.ipc.open_stream((pack / train.name).read_bytes()).read_all()
+    table = table.replace_schema_metadata({**table.schema.metadata, b"source": b"t"})
+    shards.append(write_shard(pack / train.name.replace("train-s", "train-t"), table))
+    write_manifest(pack, shards)
+    return pack
 
 
 class Place:
@@ -82,6 +96,27 @@ def test_the_ledger_counts_every_position_of_every_step(place: Place) -> None:
     assert (ledger["counts"], ledger["in"]) == ("tokens", 8 * 4 * 16)
     assert ledger["out"]["trained"] + sum(ledger["reasons"].values()) == 512
     assert set(ledger["reasons"]) == {"masked.context", "masked.padding"}
+    assert ledger["apart"] == {"source.s": 512}
+
+
+def test_source_weights_shape_the_batches_and_the_ledger_counts_by_source(place: Place, tmp_path: Path) -> None:
+    pack = write_second_source(write_pack(tmp_path / "pack", place.tokenizer))
+    (first, num_rows), (second, _) = TokenRows(pack, "train").sources
+    assert (first, second) == ("s", "t")
+    weights = {"s": 0.5, "t": 1.5}
+    shares = [share_of(weight, num_rows) for weight in weights.values()]
+    argv = place.argv("weighted", "cache-weighted", source_weights=weights, steps=sum(shares) // 4)
+    argv[argv.index("--input") + 1] = str(pack)
+    # Killed and run again: the counts by source go on where the checkpoint left them.
+    assert place.runs.run("train.pretrain", argv, CORPUSMILL_KILL_AT="pretrain:step:4")[0] == -signal.SIGKILL
+    status, said = place.runs.run("train.pretrain", argv)
+    assert (status, "goes on after step 3" in said) == (0, True)
+    order = Order(PRETRAIN["seed"], (("s", num_rows), ("t", num_rows)), weights)
+    of_s = sum(row < num_rows for row in order.rows(0, sum(shares) // 4 * 4).tolist())
+    ledger = json.loads((place.folder / "weighted" / "ledger.json").read_text())
+    assert ledger["apart"] == {"source.s": of_s * 16, "source.t": (sum(shares) // 4 * 4 - of_s) * 16}
+    assert abs(of_s - shares[0]) <= 3  # the epoch but for the rows that fill no step
+    assert sum(ledger["apart"].values()) == ledger["in"]
 
 
 def test_killed_anywhere_and_run_again_it_ends_with_the_same_bytes(place: Place) -> None:
@@ -110,6 +145,13 @@ def test_other_parameters_start_afresh_and_the_former_ones_go_on(place: Place) -
     status, said = place.train("both")
     assert (status, "goes on after step 3" in said) == (0, True)
     assert digests(place.folder / "both") == digests(place.folder / "first")
+
+
+def test_other_source_weights_start_afresh(place: Place) -> None:
+    place.train("weights", {"CORPUSMILL_KILL_AT": "pretrain:step:5"})
+    status, said = place.train("weights", source_weights={"s": 0.5})
+    assert (status, "goes on" in said) == (0, False)
+    assert place.curve("weights")[-1]["loss"] != place.curve("first")[-1]["loss"]
 
 
 def test_two_checkpoints_are_kept(place: Place) -> None:
@@ -159,6 +201,10 @@ def test_of_several_processes_one_says_what_is_wrong(place: Place) -> None:
     [
         ({"rows_per_step": 5}, "a step does not divide into micro batches"),
         ({"learning_rate": 1.0e30, "gradient_clipping": 0.0}, "the loss is no number any more"),
+        ({"source_weights": {"wiki": 2.0}}, "there are no train rows of source wiki"),
+        ({"source_weights": {"s": -1.0}}, "no weight of a source"),
+        ({"source_weights": {"s": "much"}}, "wrong type"),
+        ({"source_weights": {"s": 0.0}}, "an epoch without rows"),
         ({"model": {**SHAPE, "num_heads": 3}}, "width does not split into heads of even width"),
     ],
 )

@@ -55,6 +55,7 @@ def test_the_dictionary_follows_from_the_parameters_and_the_number_of_processes(
         ({"precision": "bf16"}, "bf16 needs ZeRO\n  expected: zero_stage: 1"),
         ({"zero_stage": 1}, "muon works without ZeRO only"),
         ({"zero_stage": 4, "optimizer": "adamw"}, "no such ZeRO stage"),
+        ({"source_weights": {"a": float("nan")}}, "no weight of a source\n  expected: 0 or more"),
         ({"steps": 0}, "steps is too small\n  expected: >= 1\n  got: 0"),
     ],
 )

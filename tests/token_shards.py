@@ -23,10 +23,10 @@ SHAPE = {
     "norm_epsilon": 1e-5, "qk_norm": False, "tie_embeddings": True,
 }  # fmt: skip
 PRETRAIN = {
-    "seed": 3, "num_threads": 1, "steps": 8, "rows_per_step": 4, "rows_per_micro_batch": 2, "attention": "document",
-    "precision": "fp32", "zero_stage": 0, "optimizer": "muon", "learning_rate": 0.02, "embedding_learning_rate": 0.01,
-    "beta1": 0.9, "beta2": 0.95, "weight_decay": 0.1, "gradient_clipping": 1.0, "schedule": "linear",
-    "warmup_steps": 2, "evaluate_every": 3, "val_rows": 0, "checkpoint_every": 3, "model": SHAPE,
+    "seed": 3, "source_weights": {}, "num_threads": 1, "steps": 8, "rows_per_step": 4, "rows_per_micro_batch": 2,
+    "attention": "document", "precision": "fp32", "zero_stage": 0, "optimizer": "muon", "learning_rate": 0.02,
+    "embedding_learning_rate": 0.01, "beta1": 0.9, "beta2": 0.95, "weight_decay": 0.1, "gradient_clipping": 1.0,
+    "schedule": "linear", "warmup_steps": 2, "evaluate_every": 3, "val_rows": 0, "checkpoint_every": 3, "model": SHAPE,
 }  # fmt: skip
 #: English, Chinese and Japanese by turns; lengths from one piece to several.
 TEXTS = [

@@ -1,6 +1,6 @@
 """Pretraining, evaluation, export and generation. Imports torch and DeepSpeed, never Beam.
 
-Read in this order: ``order``, ``data``, ``model``, ``recipe``, ``optimizer``, ``scoring``, ``checkpoint``,
+Read in this order: ``permutation``, ``order``, ``data``, ``model``, ``recipe``, ``optimizer``, ``scoring``, ``checkpoint``,
 ``world``, ``engine``, ``pretrain``; then ``saved``, ``evaluate``, ``export``, ``generate``.
 """
 

@@ -12,6 +12,7 @@ Worked example, ``seq_len`` 7, two segments of 4 and 3 tokens, the second contin
     target         11 12 13  . 26 27  .         positions 1..7: 25 is context (scored in an earlier row), 0 is padding
 """
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,6 +42,19 @@ class Batch:
 class TokenRows(SplitRows):
     """The rows of one split as batches for the model."""
 
+    @property
+    def sources(self) -> tuple[tuple[str, int], ...]:
+        """(source, rows) of each shard, in the order of the split's rows."""
+        return tuple((shard.facts.source, shard.num_rows) for shard in self.shards)
+
+    def source_of(self, index: int) -> str:
+        """The source of one row, by its number in the split."""
+        return self.shards[bisect.bisect_right(self.first_rows, index) - 1].facts.source
+
+    def token_batch(self, indices: Sequence[int]) -> Integers:
+        """The ids of some rows, int64 ``[rows, seq_len + 1]``, and nothing else."""
+        return gather([self.tokens(index) for index in indices], self.facts.seq_len + 1)
+
     def training_batch(self, indices: Sequence[int]) -> Batch:
         """The rows with document starts among the targets, so that the model learns where documents end."""
         return self._batch(indices, score_starts=True)
@@ -56,16 +70,32 @@ class TokenRows(SplitRows):
 def make_batch(rows: Sequence[Row], seq_len: int, score_starts: bool) -> Batch:
     """Rows as the model takes them; ``score_starts``: document starts are targets too."""
     width = seq_len + 1
-    tokens = np.zeros((len(rows), width), np.int64)
-    segments = np.zeros((len(rows), width), np.int64)
-    targets = np.full((len(rows), width), IGNORED, np.int64)
-    for place, row in enumerate(rows):
-        tokens[place] = row.tokens
-        ends = np.cumsum(row.lengths)
-        used = int(ends[-1])
-        segments[place, :used] = np.repeat(np.arange(1, len(ends) + 1), row.lengths)
-        targets[place, :used] = row.tokens[:used]
-        firsts = ends - row.lengths
-        hidden = firsts[row.offsets > 0] if score_starts else firsts
-        targets[place, hidden] = IGNORED
+    tokens = gather([row.tokens for row in rows], width)
+    lengths, offsets = (np.concatenate(parts) for parts in ([r.lengths for r in rows], [r.offsets for r in rows]))
+    row_of = np.repeat(np.arange(len(rows)), [len(row.lengths) for row in rows])
+    # The runs of all rows in one line: each row's segments, numbered from 1, then its padding, number 0.
+    place = np.arange(len(lengths)) + row_of
+    firsts = np.searchsorted(row_of, np.arange(len(rows)))
+    runs = np.full(len(lengths) + len(rows), width)
+    runs[place] = lengths
+    used = np.add.reduceat(lengths, firsts)
+    runs[np.append(firsts[1:], len(lengths)) + np.arange(len(rows))] -= used
+    numbers = np.zeros(len(runs), np.int64)
+    numbers[place] = np.arange(1, len(lengths) + 1) - firsts[row_of]
+    segments = np.repeat(numbers, runs).reshape(-1, width)
+
+    targets = tokens.copy()
+    for row in np.flatnonzero(used < width):
+        targets[row, used[row] :] = IGNORED
+    starts = (np.cumsum(runs) - runs)[place]
+    targets.reshape(-1)[starts[offsets > 0] if score_starts else starts] = IGNORED
+    # The first position of a row has nothing before it, so that it is no target whatever stands there.
     return Batch(tokens[:, :-1], segments[:, :-1], targets[:, 1:])
+
+
+def gather(rows: Sequence[Integers], width: int) -> Integers:
+    """Equally long views as one int64 array; a copy a row, no slower than numpy's own gathering from one array."""
+    found = np.empty((len(rows), width), np.int64)
+    for place, row in enumerate(rows):
+        found[place] = row
+    return found

@@ -36,7 +36,8 @@ from train.data import TokenRows
 from train.determinism import set_deterministic
 from train.engine import full_weights, load_engine, save_engine, start_engine, train_step
 from train.model import Decoder, init_weights
-from train.order import sample
+from train.order import Order
+from train.permutation import sample
 from train.recipe import PretrainParams
 from train.saved import ModelConfig, write_model
 from train.scoring import Score, batch_scores, cut_batches
@@ -58,13 +59,19 @@ class Task:
 
 @dataclasses.dataclass
 class Progress:
-    """What a checkpoint carries beside weights and optimizer: the order needs the samples and nothing else."""
+    """What a checkpoint carries beside weights and optimizer: the order needs the samples and nothing else.
+
+    Attributes:
+        samples: rows, repeated ones each time.
+        trained, padding, context: tokens; ``by_source`` those of each source, the three together.
+    """
 
     step: int = 0
     samples: int = 0
     trained: int = 0
     padding: int = 0
     context: int = 0
+    by_source: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def count(self, rows: TokenRows, indices: Sequence[int]) -> None:
         """Adds one global batch."""
@@ -75,6 +82,8 @@ class Progress:
             self.trained += row.num_trained
             self.padding += rows.facts.seq_len + 1 - int(row.lengths.sum())
             self.context += int((row.offsets[1:] > 0).sum())
+            source = rows.source_of(index)
+            self.by_source[source] = self.by_source.get(source, 0) + rows.facts.seq_len
 
 
 def main(argv: list[str]) -> None:
@@ -97,6 +106,7 @@ def train(task: Task, world: World) -> tuple[dict[str, Tensor], Progress, Score]
     model = Decoder(params.model, rows.facts.vocab_size)
     init_weights(model, params.seed)
     engine = start_engine(model, params, world)
+    order = Order(params.seed, rows.sources, params.source_weights)
     checkpoints = CheckpointFolder(task.folder, world.leads)
     progress = Progress()
     if latest := checkpoints.latest():
@@ -105,7 +115,7 @@ def train(task: Task, world: World) -> tuple[dict[str, Tensor], Progress, Score]
         record = stack.enter_context(_Record.opened(task, world, progress.step, rows.facts.seq_len))
         faults.reach("pretrain:start")
         while progress.step < params.steps:
-            indices = [sample(params.seed, progress.samples + i, rows.num_rows) for i in range(params.rows_per_step)]
+            indices = order.rows(progress.samples, params.rows_per_step).tolist()
             result = train_step(engine, rows, indices, progress.step + 1, params, world)
             progress.count(rows, indices)
             tokens = progress.samples * rows.facts.seq_len
@@ -218,6 +228,7 @@ def _plan(job: Job, world: World) -> Task:
     params.check()
     params.micro_batches(world.size)
     rows, _ = TokenRows(job.inputs[0], "train"), TokenRows(job.inputs[0], "val")
+    Order(params.seed, rows.sources, params.source_weights)
     if not Path(job.args.tokenizer).exists():
         raise CorpusmillError("no tokenizer", where=job.args.tokenizer, hint="run `dvc repro learn`")
     sha256 = storage.sha256_file(job.args.tokenizer)
@@ -254,6 +265,8 @@ def _publish(job: Job, task: Task, weights: dict[str, Tensor], progress: Progres
     ledger.give("trained", progress.trained)
     ledger.count("masked.padding", progress.padding)
     ledger.count("masked.context", progress.context)
+    for source, number in progress.by_source.items():
+        ledger.apart(f"source.{source}", number)
     job.also_read.append(str(Path(job.args.tokenizer).parent))
     job.begin()
     shards = write_model(job.output, config, weights, Path(job.args.tokenizer))

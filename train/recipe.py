@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from pipelines.spine.errors import CorpusmillError
+from train.order import check_weights
 from train.shape import ModelParams
 
 WHERE = "params.yaml: pretrain"
@@ -24,6 +25,7 @@ class PretrainParams:
     """``params.yaml: pretrain``; each key is explained there."""
 
     seed: int
+    source_weights: dict[str, float]
     num_threads: int
     steps: int
     rows_per_step: int
@@ -72,6 +74,7 @@ class PretrainParams:
                 )
         if not 0 <= self.zero_stage <= 3:
             raise CorpusmillError("no such ZeRO stage", where=WHERE, expected="0 to 3", got=self.zero_stage)
+        check_weights(self.source_weights)
         self._check_together()
         self.model.check(f"{WHERE}.model")
 
