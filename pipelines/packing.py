@@ -65,6 +65,13 @@ class PackedRows:
     segments: Pieces
 
     @property
+    def segment_starts(self) -> np.ndarray:
+        """Where each segment begins in its row, int64."""
+        ends = np.cumsum(self.segments.length)
+        starts = ends - self.segments.length
+        return starts - np.repeat(starts[self.row_offsets[:-1]], np.diff(self.row_offsets))
+
+    @property
     def num_padding(self) -> int:
         """Ids that belong to no segment."""
         return self.tokens.size - int(self.segments.length.sum())
@@ -139,7 +146,10 @@ def token_shard_schema(seq_len: int, vocab_size: int, metadata: Mapping[str, str
     ids = pa.list_(pa.field("item", pa.from_numpy_dtype(token_dtype(vocab_size)), nullable=False), seq_len + 1)
     offsets = pa.list_(pa.field("item", pa.int32(), nullable=False))
     names = pa.list_(pa.field("item", pa.string(), nullable=False))
-    columns = {"tokens": ids, "segment_lengths": offsets, "doc_offsets": offsets, "doc_ids": names}
+    columns = {
+        "tokens": ids, "segment_starts": offsets, "segment_lengths": offsets, "doc_offsets": offsets,
+        "doc_ids": names, "source": pa.string(),
+    }  # fmt: skip
     fields = [pa.field(name, kind, nullable=False) for name, kind in columns.items()]
     return pa.schema(fields, {name: str(facts[name]) for name in sorted(facts)})
 
@@ -157,14 +167,16 @@ def rows_to_batches(rows: PackedRows, doc_ids: pa.Array, schema: pa.Schema) -> I
         inside = slice(int(borders[0]), int(borders[-1]))
         starts = pa.array(borders - borders[0], pa.int32())
         values = (
+            pa.array(rows.segment_starts[inside], pa.int32()),
             pa.array(rows.segments.length[inside], pa.int32()),
             pa.array(rows.segments.doc_offset[inside], pa.int32()),
             doc_ids.take(pa.array(rows.segments.document[inside])),
         )
-        kinds = [schema.field(name).type for name in ("segment_lengths", "doc_offsets", "doc_ids")]
+        kinds = [schema.field(name).type for name in ("segment_starts", "segment_lengths", "doc_offsets", "doc_ids")]
         lists = [pa.ListArray.from_arrays(starts, v, type=kind) for v, kind in zip(values, kinds, strict=True)]
         fixed = pa.FixedSizeListArray.from_arrays(pa.array(tokens.reshape(-1)), type=schema.field("tokens").type)
-        yield pa.RecordBatch.from_arrays([fixed, *lists], schema=schema)
+        source = pa.array([schema.metadata[b"source"].decode()] * len(tokens), pa.string())
+        yield pa.RecordBatch.from_arrays([fixed, *lists, source], schema=schema)
 
 
 def _best_fit_decreasing(length: np.ndarray, row_len: int) -> np.ndarray:

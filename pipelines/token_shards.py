@@ -68,7 +68,11 @@ class MappedShard:
         return sum(batch.num_text_tokens for batch in self._batches)
 
     def documents(self) -> Iterator[Integers]:
-        """The ids of each document, start token first, in the order in which documents begin in the rows.
+        """The ids of each document: ``whole_documents`` without their names."""
+        return (tokens for _, tokens in self.whole_documents())
+
+    def whole_documents(self) -> Iterator[tuple[str, Integers]]:
+        """(doc_id, ids) of each document, start token first, in the order in which documents begin in the rows.
 
         Packing is by shard, so a document never leaves its shard; memory is one shard's tokens.
 
@@ -79,11 +83,10 @@ class MappedShard:
         for batch in self._batches:
             for place, ids in enumerate(batch.doc_ids.to_pylist()):
                 row = batch.row(place)
-                starts = np.cumsum(row.lengths) - row.lengths
-                for doc_id, start, length, offset in zip(ids, starts, row.lengths, row.offsets, strict=True):
+                for doc_id, start, length, offset in zip(ids, row.starts, row.lengths, row.offsets, strict=True):
                     pieces.setdefault(doc_id, []).append((int(offset), row.tokens[start : start + length]))
         for doc_id, found in pieces.items():
-            yield self._joined(doc_id, sorted(found, key=lambda piece: piece[0]))
+            yield doc_id, self._joined(doc_id, sorted(found, key=lambda piece: piece[0]))
 
     def _joined(self, doc_id: str, pieces: list[tuple[int, Integers]]) -> Integers:
         """Each piece but the first repeats one token as context; without it the pieces are the document."""
@@ -100,11 +103,16 @@ class MappedShard:
 
 @dataclass(frozen=True)
 class Row:
-    """Views into the map: tokens ``[seq_len + 1]``, and per segment its length and its offset in its document."""
+    """Views into the map: tokens ``[seq_len + 1]``; of each segment its length and its offset in its document."""
 
     tokens: Integers
     lengths: Integers
     offsets: Integers
+
+    @property
+    def starts(self) -> Integers:
+        """Where in the row each segment begins: the column ``segment_starts``."""
+        return np.cumsum(self.lengths) - self.lengths
 
     @property
     def num_scored(self) -> int:

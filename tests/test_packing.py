@@ -146,7 +146,8 @@ def test_the_dtype_follows_the_vocabulary() -> None:
 
 def test_the_schema_says_what_the_shard_is() -> None:
     schema = token_shard_schema(4, 100, {"split": "val", "source": "zh", "text_bytes": 12})
-    assert [field.name for field in schema] == ["tokens", "segment_lengths", "doc_offsets", "doc_ids"]
+    columns = ["tokens", "segment_starts", "segment_lengths", "doc_offsets", "doc_ids", "source"]
+    assert [field.name for field in schema] == columns
     assert not any(field.nullable for field in schema)
     assert schema.metadata == {
         b"schema_version": b"1", b"seq_len": b"4", b"vocab_size": b"100",
@@ -157,7 +158,7 @@ def test_the_schema_says_what_the_shard_is() -> None:
 def test_batches_hold_1024_rows_with_their_segments() -> None:
     rows = packed([3, 6, 2] * 700, 5)
     doc_ids = pa.array([f"zh:{n}" for n in range(2100)])
-    batches = list(rows_to_batches(rows, doc_ids, token_shard_schema(4, 60_000, {})))
+    batches = list(rows_to_batches(rows, doc_ids, token_shard_schema(4, 60_000, {"source": "zh"})))
     assert [batch.num_rows for batch in batches[:-1]] == [1024] * (len(batches) - 1)
     table = pa.Table.from_batches(batches)
     table.validate(full=True)
@@ -168,3 +169,10 @@ def test_batches_hold_1024_rows_with_their_segments() -> None:
     expected = [f"zh:{n}" for n in rows.segments.document.tolist()]
     assert table["doc_ids"].combine_chunks().flatten().to_pylist() == expected
     assert [len(row) for row in table["doc_ids"].to_pylist()] == np.diff(rows.row_offsets).tolist()
+
+
+def test_segment_starts_say_where_in_the_row_each_segment_begins() -> None:
+    rows = packed([7, 2], 5)
+    (batch,) = rows_to_batches(rows, pa.array(["a", "b"]), token_shard_schema(4, 60_000, {"source": "zh"}))
+    assert batch["segment_starts"].to_pylist() == [[0], [0, 3]]
+    assert batch["source"].to_pylist() == ["zh", "zh"]

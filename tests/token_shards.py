@@ -1,5 +1,6 @@
 """Small token shards and small models that the tests of ``train/`` write."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -62,7 +63,9 @@ def write_rows(folder: Path, split: str, rows: Sequence[Mapping[str, list]], **f
         "tokenizer_sha256": "t" * 64, "document_start_id": 0, "split": split, "source": "s", "text_bytes": 9, **facts,
     }  # fmt: skip
     schema = token_shard_schema(len(rows[0]["tokens"]) - 1, 100, metadata)
-    table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    starts = [[0, *itertools.accumulate(row["segment_lengths"])][: len(row["segment_lengths"])] for row in rows]
+    beside = [{"segment_starts": found, "source": metadata["source"]} for found in starts]
+    table = pa.Table.from_pylist([{**row, **more} for row, more in zip(rows, beside, strict=True)], schema=schema)
     write_manifest(folder, [write_shard(folder / f"{split}-s-{KEY}.arrow", table)])
     return folder
 
