@@ -62,6 +62,10 @@ class MappedShard:
     def row(self, index: int) -> "Row":
         return self._batches[index // ROWS_PER_BATCH].row(index % ROWS_PER_BATCH)
 
+    def doc_ids(self, index: int) -> list[str]:
+        """The document of each segment of a row."""
+        return self._batches[index // ROWS_PER_BATCH].doc_ids[index % ROWS_PER_BATCH].as_py()
+
     @property
     def num_text_tokens(self) -> int:
         """Targets that are text: each segment's tokens but the first."""
@@ -190,8 +194,13 @@ class SplitRows:
 
     def row(self, index: int) -> Row:
         """One row by its number in the split."""
+        shard, place = self.place(index)
+        return shard.row(place)
+
+    def place(self, index: int) -> tuple[MappedShard, int]:
+        """The shard that holds a row of the split, and the row's number in it."""
         shard = int(np.searchsorted(self._ends, index, side="right"))
-        return self.shards[shard].row(index - self.first_rows[shard])
+        return self.shards[shard], index - self.first_rows[shard]
 
     def rows(self) -> Iterator[Row]:
         return (self.row(index) for index in range(self.num_rows))

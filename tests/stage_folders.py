@@ -151,6 +151,7 @@ class Stages:
             ids, offsets = encoder.encode_documents([texts[doc_id] for doc_id in here])
             rows = pack_rows(ids, split_documents(offsets, SEQ_LEN + 1), SEQ_LEN + 1, 0, encoder.vocab_size)
             meta = {"tokenizer_sha256": encoder.sha256, "document_start_id": 0, "split": split, "source": "s"}
+            meta |= {"strategy": "best_fit", "long_documents": "split"}
             meta["text_bytes"] = sum(len(texts[doc_id].encode()) for doc_id in here)
             schema = token_shard_schema(SEQ_LEN, encoder.vocab_size, meta)
             shards[f"{split}-s-0.arrow"] = pa.Table.from_batches(rows_to_batches(rows, pa.array(here), schema), schema)

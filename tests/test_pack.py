@@ -27,8 +27,11 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(folder: Path, tokenizer: Path, out: str = "out", seq_len: int = 32) -> Path:
-    params = write_params(folder / f"{out}.yaml", pack={"seq_len": seq_len})
+PACK = {"seq_len": 32, "strategy": "best_fit", "long_documents": "split"}
+
+
+def run(folder: Path, tokenizer: Path, out: str = "out", **changed: object) -> Path:
+    params = write_params(folder / f"{out}.yaml", pack={**PACK, **changed})
     output, cache = folder / out, folder / f"cache-{out}"
     given = ["--params", str(params), "--input", str(folder / "in"), "--output", str(output), "--cache", str(cache)]
     pack.main([*given, "--tokenizer", str(tokenizer)])
@@ -88,10 +91,12 @@ def test_metadata_say_what_a_trainer_must_know_and_nothing_of_siblings(tmp_path:
     encoder = Encoder(tokenizer)
     assert metadata == {
         "document_start_id": str(encoder.document_start_id),
+        "long_documents": "split",
         "schema_version": "1",
         "seq_len": "32",
         "source": "s",
         "split": "train",
+        "strategy": "best_fit",
         "text_bytes": str(sum(len(text.encode()) for _, text in TEXTS)),
         "tokenizer_sha256": encoder.sha256,
         "vocab_size": str(encoder.vocab_size),
