@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.spine.errors import CorpusmillError
 from pipelines.terminal import printable
-from pipelines.token_shards import SPLITS, Row, SplitRows
+from pipelines.token_shards import SPLITS, SplitRows
 from tokenizer.encoding import Encoder
 
 SHOW = "--show"

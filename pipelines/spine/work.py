@@ -169,9 +169,11 @@ class _UnitWriter:
             return
         if kind not in self.evidence:
             path = self.folder / f"{kind}-{self.unit.name}{'.arrow' if as_index else '.parquet'}"
-            kept: ParquetShard | ArrowShard
-            kept = ArrowIndex(path, batch.schema) if as_index else ParquetShard(path, batch.schema)
-            self.evidence[kind] = self.stack.enter_context(kept)
+            kept: ParquetShard | ArrowShard = (
+                ArrowIndex(path, batch.schema) if as_index else open_shard(path, batch.schema)
+            )
+            self.stack.enter_context(kept)
+            self.evidence[kind] = kept
         self.evidence[kind].write(batch)
 
 
