@@ -93,7 +93,7 @@ def find_document(folder: str | Path, doc_id: str) -> list[Place]:
             "no row holds this document", where=str(manifest.folder), got=doc_id,
             hint="ids are source:key; `python -m pipelines.dedup --explain ID` says whether it was dropped as a copy",
         )  # fmt: skip
-    return sorted(places, key=lambda place: (place.split_row, place.start))
+    return sorted(places, key=lambda place: (place.split, place.shard, place.doc_offset))
 
 
 def documents_of_row(folder: str | Path, split: str, split_row: int) -> list[Place]:
