@@ -88,7 +88,9 @@ def test_the_command_prints_rows_of_a_document_and_documents_of_a_row(
     assert len(lines) > 1
     assert lines[1].endswith("16-32, the first as context")
     trace.main(["--row", f"test:{places[-1].split_row}", "--input", str(folder)])
-    assert f"{places[-1].doc_offset}-{places[-1].doc_offset + places[-1].length - 1} of s:011" in capsys.readouterr().out
+    assert (
+        f"{places[-1].doc_offset}-{places[-1].doc_offset + places[-1].length - 1} of s:011" in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize(
