@@ -115,9 +115,9 @@ def _truncated(offsets: np.ndarray, row_len: int) -> list[tuple[int, int]]:
 class PackUnit:
     """Work: one text shard -> its token shard and its index.
 
-    Memory: of the unit all tokens (2 or 4 bytes each, up to a quarter more while they grow) and some 300 bytes a
-    document and a row; beside them one row group of texts (up to 32 MiB, or one larger document) while it is encoded,
-    then 1,024 rows a few times over.
+    Memory: of the unit all tokens (2 or 4 bytes each, a quarter more while they grow) and some 300 bytes a document
+    and a row; beside them one row group of texts (32 MiB as `shard` writes them), of which 8 MiB at a time, or one
+    longer document, are encoded; then 1,024 rows a few times over.
 
     Args:
         params: how rows are made.

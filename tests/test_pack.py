@@ -13,6 +13,7 @@ from corpora import digests, words, write_documents, write_params
 
 from pipelines import pack
 from pipelines.pack import pack_documents
+from pipelines.packing import unit_tokens
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import Shard, read_manifest, write_manifest
@@ -238,14 +239,20 @@ def test_every_output_is_the_same_whatever_order_the_documents_files_have(
     assert digests(run(tmp_path, tokenizer, "second", strategy="concatenate")) == first
 
 
-def test_row_groups_of_another_size_give_the_same_rows(tmp_path: Path, tokenizer: Path) -> None:
+def test_neither_row_groups_nor_the_parts_that_are_encoded_at_a_time_shape_the_rows(
+    tmp_path: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     encoder, unit = Encoder(tokenizer), Unit("train-s-0", "s", ())
     write_documents(tmp_path / "a.parquet", TEXTS)
     table = pq.read_table(tmp_path / "a.parquet").combine_chunks()
 
-    def rows(batch_rows: int) -> list[dict]:
+    def rows(batch_rows: int, part_bytes: int) -> tuple[int, list[dict]]:
+        monkeypatch.setattr(unit_tokens, "PART_BYTES", part_bytes)
         batches = table.to_batches(max_chunksize=batch_rows)
-        outcomes = pack_documents(batches, encoder, pack.PackParams(**PACK), "train", unit)
-        return [row for outcome in outcomes for batch in outcome.outputs.values() for row in batch.to_pylist()]
+        outcomes = list(pack_documents(batches, encoder, pack.PackParams(**PACK), "train", unit))
+        made = [row for outcome in outcomes for batch in outcome.outputs.values() for row in batch.to_pylist()]
+        return sum(bool(outcome.taken) for outcome in outcomes), made
 
-    assert rows(7) == rows(1000)
+    whole, small, cut = rows(1000, 8 << 20), rows(7, 8 << 20), rows(1000, 1)
+    assert (whole[0], small[0], cut[0]) == (1, 9, 60)
+    assert whole[1] == small[1] == cut[1]

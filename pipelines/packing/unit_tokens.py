@@ -1,5 +1,6 @@
 """A text shard -> the ids of all its documents, batch by batch: of the texts themselves nothing is kept."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -11,6 +12,8 @@ from pipelines.packing.rows import token_dtype
 from pipelines.spine.errors import CorpusmillError
 from tokenizer.encoding import Encoder
 
+#: UTF-8 bytes of text that are encoded at a time: row groups of other writers may hold a whole file.
+PART_BYTES = 8 << 20
 #: The tallies of a unit: language -> number. Text tokens are those without document starts.
 TEXT_BYTES = "text_bytes_by_language"
 TALLIES = ("documents_by_language", "text_tokens_by_language", TEXT_BYTES, "chars_by_language")
@@ -48,21 +51,21 @@ class UnitTokens:
         return np.concatenate([[0], *self.lengths]).cumsum(dtype=np.int64)
 
     def take(self, batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, dict[str, int]]]:
-        """Encodes the document batches, and yields the `TALLIES` of each.
+        """Encodes the document batches, some MiB of text at a time, and yields the `TALLIES` of each part.
 
         Raises:
             CorpusmillError: documents of several sources, or a batch that does not fit in memory.
         """
-        iterator = iter(batches)
+        parts = (part for batch in batches for part in _parts(batch))
         while True:
-            batch = None
+            part = None
             try:
-                batch = next(iterator, None)
-                if batch is None:
+                part = next(parts, None)
+                if part is None:
                     return
-                tallies = self._take(batch)
+                tallies = self._take(part)
             except MemoryError as error:
-                raise self._too_large(batch) from error
+                raise self._too_large(part) from error
             yield tallies
 
     def num_text_bytes(self, first: int, last: int) -> int:
@@ -114,6 +117,16 @@ class _GrowingArray:
             self._array.resize(max(size, len(self._array) * 5 // 4), refcheck=False)  # no view of it is out yet
         self._array[self._size : size] = values
         self._size = size
+
+
+def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The batch in slices of `PART_BYTES` of text, or of one document that is longer."""
+    sizes = pc.binary_length(batch["text"]).to_numpy()
+    part = (np.cumsum(sizes, dtype=np.int64) - sizes) // PART_BYTES
+    borders = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), batch.num_rows]
+    for first, last in itertools.pairwise(borders):
+        if first < last:
+            yield batch.slice(first, last - first)
 
 
 def _copied(array: pa.Array) -> pa.Array:
