@@ -79,3 +79,20 @@ def test_a_data_loader_yields_every_token_id(folder: Path, tokens: np.ndarray) -
     labels = torch.cat([batch["labels"] for batch in batches])
     used = [int(row.lengths.sum()) for row in SplitRows(folder, "train").rows()]
     assert (labels != -100).sum(1).tolist() == used
+
+
+def test_the_lines_of_the_documentation_give_the_borders_and_positions_of_a_row(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs/tokens.md").read_text(encoding="utf-8")
+    code = page.partition("```python\n")[2].partition("```")[0].replace("data/pack", str(folder))
+    rows = SplitRows(folder, "train")
+    for number in (0, rows.num_rows // 2, rows.num_rows - 1):
+        found: dict = {}
+        exec(code.replace("[0]\n", f"[{number}]\n", 1), found)
+        row = rows.row(number)
+        used = int(row.lengths.sum())
+        expected = [start for start in row.starts.tolist() if start < 31] + ([used] if used < 31 else []) + [31]
+        assert found["cu_seqlens"].tolist() == expected
+        assert found["positions"][row.starts[row.starts < 31]].tolist() == [0] * int((row.starts < 31).sum())
+        assert found["positions"].max() == np.diff(expected).max() - 1
