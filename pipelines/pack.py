@@ -1,83 +1,130 @@
 """Packing: text shards and a tokenizer to token shards that any trainer can memory-map.
 
     data/shard/<split>-<unit>.parquet + tokenizer.json  ->  data/pack/<split>-<unit>.arrow  (rows of seq_len + 1 tokens)
+                                                            data/pack/index/<split>-<unit>.arrow  (document -> rows)
+                                                            data/pack/state.json, dataset_info.json  (for `datasets`)
 
-tokens in = tokens in rows; apart: padding, and the one token of context with which a cut document continues
+tokens in = tokens in rows + dropped.truncated; apart: padding, and the one token of context with which a cut
+document continues. The format: ``docs/tokens.md``.
 
 Run by ``dvc repro pack``, or alone:
 ``python -m pipelines.pack --input data/shard --tokenizer data/learn/tokenizer.json --output data/pack``
+One row as text: ``python -m pipelines.pack --show 5 --split val``
 """
 
 import argparse
+import dataclasses
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
 
-from pipelines.packing import pack_rows, rows_to_batches, split_documents, token_shard_schema
-from pipelines.process import run_units
+from pipelines.packing.dataset_files import dataset_files
+from pipelines.packing.rows import PackedRows, rows_to_batches, token_shard_schema
+from pipelines.packing.showing import SHOW, show_command
+from pipelines.packing.strategies import LONG_DOCUMENTS, STRATEGIES, plan_rows
+from pipelines.packing.unit_tokens import TEXT_BYTES, UnitTokens
+from pipelines.process import process_units
 from pipelines.spine import storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
-from pipelines.spine.schema import DOCUMENT, as_documents
+from pipelines.spine.schema import as_documents
 from pipelines.spine.shards import read_batches
 from pipelines.spine.stage import Stage, opened
 from pipelines.spine.units import Unit, UnitInput, plan_documents
 from pipelines.spine.work import Outcome
+from pipelines.token_shards import SPLITS
+from pipelines.trace_index import INDEX, index_rows
 from tokenizer.encoding import Encoder
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class PackParams:
-    """``params.yaml: pack``. seq_len is the targets of a row; a row holds one token more."""
+    """``params.yaml: pack``. seq_len is the targets of a row; a row holds one token more.
+
+    strategy: best_fit or concatenate; long_documents: split or truncate (best_fit alone, and train alone).
+    """
 
     seq_len: int
+    strategy: str
+    long_documents: str
+
+    def of_split(self, split: str) -> "PackParams":
+        """What holds in a split: val and test drop nothing, whatever train does."""
+        return self if split == "train" else dataclasses.replace(self, long_documents="split")
 
 
 def pack_documents(
-    documents: pa.Table, encoder: Encoder, seq_len: int, split: str, source: str
-) -> tuple[pa.Table, dict[str, int]]:
-    """A unit's documents as rows of tokens, and the counts: taken, in rows, context, padding (all tokens).
+    batches: Iterable[pa.RecordBatch], encoder: Encoder, params: PackParams, split: str, unit: Unit
+) -> Iterator[Outcome]:
+    """What becomes of a unit's documents: counts a batch at a time, then the rows, 1,024 at a time, and their index.
 
     Args:
-        documents: all of a unit's documents, in the order of the shard.
+        batches: the unit's documents, in the order of the shard.
         encoder: the tokenizer.
-        seq_len: targets a row.
-        split: train, val or test; stands in the shard's metadata, as does ``source``.
+        params: how rows are made.
+        split: train, val or test; stands in the shard's metadata, as does the unit's source.
+        unit: for names.
     """
-    texts = documents["text"].to_pylist()
-    ids, offsets = encoder.encode_documents(texts)
-    pieces = split_documents(offsets, seq_len + 1)
-    rows = pack_rows(ids, pieces, seq_len + 1, encoder.document_start_id, encoder.vocab_size)
+    params, row_len = params.of_split(split), params.seq_len + 1
+    tokens, num_taken, text_bytes = UnitTokens(encoder, unit.name), 0, 0
+    for tallies in tokens.take(batches):
+        yield Outcome(taken=len(tokens.ids) - num_taken, given={}, tallies=tallies)
+        num_taken = len(tokens.ids)
+        text_bytes += sum(tallies[TEXT_BYTES].values())
+    if not num_taken:
+        return
+    offsets, doc_ids = tokens.offsets, pa.concat_arrays(tokens.doc_ids)
+    plan = plan_rows(offsets, row_len, params.strategy, params.long_documents)
+    lost = _truncated(offsets, row_len) if params.long_documents == "truncate" else []
+    lost_bytes = sum(tokens.num_text_bytes(first, last) for first, last in lost)
+    yield Outcome(
+        given={split: plan.num_tokens},
+        reasons={"dropped.truncated": sum(last - first for first, last in lost)},
+        apart={
+            "context": plan.segments.num_repeated, "padding": plan.num_padding, "places": plan.num_rows * row_len,
+            "documents": len(doc_ids), "documents.cut": plan.segments.num_cut, "documents.truncated": len(lost),
+            "text_bytes.truncated": lost_bytes, f"rows.{split}": plan.num_rows,
+        },
+        indexes={INDEX: index_rows(doc_ids, plan.segments.document, plan.row_offsets, unit.name)},
+    )  # fmt: skip
     facts: dict[str, str | int] = {
-        "tokenizer_sha256": encoder.sha256,
-        "document_start_id": encoder.document_start_id,
-        "split": split,
-        "source": source,
-        "text_bytes": sum(len(text.encode()) for text in texts),
-    }
-    schema = token_shard_schema(seq_len, encoder.vocab_size, facts)
-    batches = rows_to_batches(rows, documents["doc_id"].combine_chunks(), schema)
-    in_rows = int(rows.segments.length.sum()) - rows.segments.num_repeated
-    counts = {"taken": len(ids), "rows": in_rows, "context": rows.segments.num_repeated, "padding": rows.num_padding}
-    return pa.Table.from_batches(batches, schema), counts
+        "tokenizer_sha256": encoder.sha256, "document_start_id": encoder.document_start_id, "split": split,
+        "source": unit.source, "text_bytes": text_bytes - lost_bytes, "strategy": params.strategy,
+        "long_documents": params.long_documents,
+    }  # fmt: skip
+    schema = token_shard_schema(params.seq_len, encoder.vocab_size, facts)
+    rows = PackedRows(plan, tokens.ids, encoder.document_start_id)
+    for batch in rows_to_batches(rows, doc_ids, schema):
+        # The unit's output is named like its text shard: the split stands in the unit's name already.
+        yield Outcome(outputs={"": batch}, given={})
+
+
+def _truncated(offsets: np.ndarray, row_len: int) -> list[tuple[int, int]]:
+    """The ids, first and behind the last, of each document that do not fit into its one row."""
+    ends = offsets[1:]
+    begins = offsets[:-1] + row_len
+    return list(zip(begins[begins < ends].tolist(), ends[begins < ends].tolist(), strict=True))
 
 
 @dataclass
 class PackUnit:
-    """Work: one text shard -> its token shard. Memory: the unit's text and its tokens.
+    """Work: one text shard -> its token shard and its index.
+
+    Memory: of the unit all tokens (2 or 4 bytes each, a quarter more while they grow) and some 300 bytes a document
+    and a row; beside them one row group of texts (32 MiB as `shard` writes them), of which 8 MiB at a time, or one
+    longer document, are encoded; then 1,024 rows a few times over.
 
     Args:
-        seq_len: targets a row.
+        params: how rows are made.
         tokenizer: path of ``tokenizer.json``; loaded once a worker.
     """
 
-    seq_len: int
+    params: PackParams
     tokenizer: str
     stage: ClassVar[str] = "pack"
     counts: ClassVar[str] = "tokens"
@@ -85,16 +132,17 @@ class PackUnit:
     _encoder: Encoder | None = field(default=None, repr=False)
 
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
-        """One step: packing looks at all documents of the unit together."""
+        """The counts of each batch of documents, then the rows: packing looks at all lengths of the unit together."""
         path = unit.inputs[0].path
-        documents = pa.Table.from_batches([as_documents(batch, path) for batch in read_batches(path)], DOCUMENT)
-        if not documents.num_rows:
-            return
+        documents = (as_documents(batch, path) for batch in read_batches(path))
         split = unit.name.partition("-")[0]
-        table, counts = pack_documents(documents, self._loaded(), self.seq_len, split, unit.source)
-        apart = {"context": counts["context"], "padding": counts["padding"], f"rows.{split}": table.num_rows}
-        # The unit's output is named like its text shard: the split stands in the unit's name already.
-        yield Outcome(taken=counts["taken"], outputs={"": table}, given={split: counts["rows"]}, apart=apart)
+        try:
+            yield from pack_documents(documents, self._loaded(), self.params, split, unit)
+        except MemoryError as error:
+            raise CorpusmillError(
+                "the tokens of this unit do not fit in memory", where=unit.name, got=f"{unit.bytes:,} bytes of text",
+                hint="lower `shard.min_unit_mb`, give the worker more memory, or run fewer workers on a machine",
+            ) from error  # fmt: skip
 
     def _loaded(self) -> Encoder:
         if self._encoder is None:
@@ -106,10 +154,12 @@ class PackUnit:
 
 
 def main(argv: Sequence[str]) -> None:
-    """The stage's command."""
+    """The stage's command; with ``--show`` it prints a row instead."""
+    if any(argument.partition("=")[0] == SHOW for argument in argv):
+        show_command(argv)
+        return
     with opened(STAGE, argv, _add_options) as job:
-        if job.params.seq_len < 1:
-            raise CorpusmillError("too short", where="params.yaml: pack.seq_len", expected="1 or more")
+        _check(job.params)
         tokenizer = Path(job.args.tokenizer).resolve()
         Encoder(tokenizer)  # a tokenizer that cannot be read fails here, not in every worker
         job.also_read.append(str(tokenizer.parent))
@@ -118,7 +168,25 @@ def main(argv: Sequence[str]) -> None:
             Unit(_with_split(unit), unit.source, (*unit.inputs, part), unit.settings)
             for unit in plan_documents(job.inputs)
         ]
-        run_units(job, units, PackUnit(job.params.seq_len, str(tokenizer)))
+        cache = job.unit_cache()
+        process_units(job, units, PackUnit(job.params, str(tokenizer)), cache)
+        shards = [shard for unit in units if (receipt := cache.receipt(unit)) for shard in receipt.shards]
+        job.publish_units(units, PackUnit.counts, cache=cache, texts=dataset_files(shards))
+
+
+def _check(params: PackParams) -> None:
+    if params.seq_len < 1:
+        raise CorpusmillError("too short", where="params.yaml: pack.seq_len", expected="1 or more", got=params.seq_len)
+    for name, known in (("strategy", STRATEGIES), ("long_documents", LONG_DOCUMENTS)):
+        value = getattr(params, name)
+        if value not in known:
+            raise CorpusmillError("unknown", where=f"params.yaml: pack.{name}", expected=" or ".join(known), got=value)
+    if params.strategy == "concatenate" and params.long_documents == "truncate":
+        raise CorpusmillError(
+            "concatenated documents are cut where a row ends, and never truncated",
+            where="params.yaml: pack.long_documents", expected="split with strategy concatenate", got="truncate",
+            hint="write `long_documents: split`, or `strategy: best_fit`",
+        )  # fmt: skip
 
 
 def _with_split(unit: Unit) -> str:

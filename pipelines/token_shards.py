@@ -68,13 +68,21 @@ class MappedShard:
         """The ids of one row alone: a view, and a third of the time that ``row`` takes."""
         return self._batches[index // ROWS_PER_BATCH].tokens[index % ROWS_PER_BATCH]
 
+    def doc_ids(self, index: int) -> list[str]:
+        """The document of each segment of a row."""
+        return self._batches[index // ROWS_PER_BATCH].doc_ids[index % ROWS_PER_BATCH].as_py()
+
     @property
     def num_text_tokens(self) -> int:
         """Targets that are text: each segment's tokens but the first."""
         return sum(batch.num_text_tokens for batch in self._batches)
 
     def documents(self) -> Iterator[Integers]:
-        """The ids of each document, start token first, in the order in which documents begin in the rows.
+        """The ids of each document: ``whole_documents`` without their names."""
+        return (tokens for _, tokens in self.whole_documents())
+
+    def whole_documents(self) -> Iterator[tuple[str, Integers]]:
+        """(doc_id, ids) of each document, start token first, in the order in which documents begin in the rows.
 
         Packing is by shard, so a document never leaves its shard; memory is one shard's tokens.
 
@@ -85,11 +93,10 @@ class MappedShard:
         for batch in self._batches:
             for place, ids in enumerate(batch.doc_ids.to_pylist()):
                 row = batch.row(place)
-                starts = np.cumsum(row.lengths) - row.lengths
-                for doc_id, start, length, offset in zip(ids, starts, row.lengths, row.offsets, strict=True):
+                for doc_id, start, length, offset in zip(ids, row.starts, row.lengths, row.offsets, strict=True):
                     pieces.setdefault(doc_id, []).append((int(offset), row.tokens[start : start + length]))
         for doc_id, found in pieces.items():
-            yield self._joined(doc_id, sorted(found, key=lambda piece: piece[0]))
+            yield doc_id, self._joined(doc_id, sorted(found, key=lambda piece: piece[0]))
 
     def _joined(self, doc_id: str, pieces: list[tuple[int, Integers]]) -> Integers:
         """Each piece but the first repeats one token as context; without it the pieces are the document."""
@@ -106,11 +113,16 @@ class MappedShard:
 
 @dataclass(frozen=True)
 class Row:
-    """Views into the map: tokens ``[seq_len + 1]``, and per segment its length and its offset in its document."""
+    """Views into the map: tokens ``[seq_len + 1]``; of each segment its length and its offset in its document."""
 
     tokens: Integers
     lengths: Integers
     offsets: Integers
+
+    @property
+    def starts(self) -> Integers:
+        """Where in the row each segment begins: the column ``segment_starts``."""
+        return np.cumsum(self.lengths) - self.lengths
 
     @property
     def num_scored(self) -> int:
@@ -188,13 +200,18 @@ class SplitRows:
 
     def row(self, index: int) -> Row:
         """One row by its number in the split."""
+        shard, place = self.place(index)
+        return shard.row(place)
+
+    def place(self, index: int) -> tuple[MappedShard, int]:
+        """The shard that holds a row of the split, and the row's number in it."""
         shard = bisect.bisect_right(self._ends, index)
-        return self.shards[shard].row(index - self.first_rows[shard])
+        return self.shards[shard], index - self.first_rows[shard]
 
     def tokens(self, index: int) -> Integers:
         """The ids of one row alone, by its number in the split: a view."""
-        shard = bisect.bisect_right(self._ends, index)
-        return self.shards[shard].tokens(index - self.first_rows[shard])
+        shard, place = self.place(index)
+        return shard.tokens(place)
 
     def rows(self) -> Iterator[Row]:
         return (self.row(index) for index in range(self.num_rows))

@@ -1,15 +1,17 @@
 """Folders as the stages leave them, from fetch to export, and the report that is made of them."""
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 from corpora import write_params
 
 from pipelines import report
-from pipelines.packing import pack_rows, rows_to_batches, split_documents, token_shard_schema
+from pipelines.packing import PackedRows, plan_rows, rows_to_batches, token_shard_schema
 from pipelines.spine.ledger import Ledger, merge
 from pipelines.spine.manifest import Shard, dump, write_manifest
 from pipelines.spine.schema import DOCUMENT, DROPPED, DUPLICATE, QUARANTINED
@@ -133,8 +135,8 @@ class Stages:
             },
         )
 
-    def write_tokens(self) -> None:
-        """count to pack."""
+    def write_tokens(self, long_documents: str = "split") -> None:
+        """count to pack; ``long_documents`` of train."""
         texts = {doc_id: TEXTS[doc_id.partition(":")[0]][doc_id.partition(":")[2]] for doc_id in SPLIT_OF}
         train = sum(len(texts[doc_id].encode()) for doc_id, split in SPLIT_OF.items() if split == "train")
         counted = Ledger("bytes")
@@ -149,15 +151,30 @@ class Stages:
         for split in ("train", "val", "test"):
             here = [doc_id for doc_id in sorted(SPLIT_OF) if SPLIT_OF[doc_id] == split]
             ids, offsets = encoder.encode_documents([texts[doc_id] for doc_id in here])
-            rows = pack_rows(ids, split_documents(offsets, SEQ_LEN + 1), SEQ_LEN + 1, 0, encoder.vocab_size)
-            meta = {"tokenizer_sha256": encoder.sha256, "document_start_id": 0, "split": split, "source": "s"}
-            meta["text_bytes"] = sum(len(texts[doc_id].encode()) for doc_id in here)
+            how = long_documents if split == "train" else "split"
+            plan = plan_rows(offsets, SEQ_LEN + 1, "best_fit", how)
+            kept_bytes = sum(map(len, (encoder.tokens[i] for i in self._kept(ids, offsets, how) if i)))
+            text_bytes = sum(len(texts[doc_id].encode()) for doc_id in here)
+            meta: dict[str, str | int] = {
+                "tokenizer_sha256": encoder.sha256, "document_start_id": 0, "split": split, "source": "s",
+                "text_bytes": kept_bytes, "strategy": "best_fit", "long_documents": how,
+            }  # fmt: skip
             schema = token_shard_schema(SEQ_LEN, encoder.vocab_size, meta)
-            shards[f"{split}-s-0.arrow"] = pa.Table.from_batches(rows_to_batches(rows, pa.array(here), schema), schema)
+            batches = rows_to_batches(PackedRows(plan, ids.astype(np.uint16), 0), pa.array(here), schema)
+            shards[f"{split}-s-0.arrow"] = pa.Table.from_batches(batches, schema)
             counts[split] = Ledger("tokens")
             counts[split].take(len(ids))
-            counts[split].give(split, len(ids))
+            counts[split].give(split, plan.num_tokens)
+            counts[split].count("dropped.truncated", len(ids) - plan.num_tokens)
+            counts[split].apart("text_bytes.truncated", text_bytes - kept_bytes)
         self.write("pack", shards, counts)
+
+    @staticmethod
+    def _kept(ids: np.ndarray, offsets: np.ndarray, long_documents: str) -> list[int]:
+        """The ids that are in rows: with ``truncate`` the first row of each document."""
+        if long_documents == "split":
+            return ids.tolist()
+        return [i for first, last in itertools.pairwise(offsets) for i in ids[first:last][: SEQ_LEN + 1].tolist()]
 
     def write_training(self) -> None:
         """pretrain to export."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pipelines.packing import (
     PackedRows,
     pack_rows,
+    plan_rows,
     rows_to_batches,
     split_documents,
     token_dtype,
@@ -28,9 +29,9 @@ def documents(lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:
     return np.array(ids, np.uint32), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def packed(lengths: list[int], row_len: int) -> PackedRows:
+def packed(lengths: list[int], row_len: int, strategy: str = "best_fit", long_documents: str = "split") -> PackedRows:
     ids, offsets = documents(lengths)
-    return pack_rows(ids, split_documents(offsets, row_len), row_len, 0, 60_000)
+    return PackedRows(plan_rows(offsets, row_len, strategy, long_documents), ids.astype(np.uint16), 0)
 
 
 def targets(rows: PackedRows) -> list[int]:
@@ -45,14 +46,28 @@ def targets(rows: PackedRows) -> list[int]:
     return found
 
 
-def test_the_docstring_example() -> None:
-    rows = packed([7, 2], 5)
-    assert rows.tokens.tolist() == [[0, 1, 2, 3, 4], [4, 5, 6, 0, 7]]
-    assert rows.row_offsets.tolist() == [0, 1, 3]
-    assert rows.segments.length.tolist() == [5, 3, 2]
-    assert rows.segments.doc_offset.tolist() == [0, 4, 0]
-    assert rows.segments.document.tolist() == [0, 0, 1]
-    assert (rows.segments.num_repeated, rows.num_padding) == (1, 0)
+@pytest.mark.parametrize(
+    ("strategy", "long_documents", "rows", "starts", "lengths", "doc_offsets", "counts"),
+    [
+        ("best_fit", "split", [[0, 1, 5, 6, 7], [0, 2, 3, 4, 5]], [0, 2, 0], [2, 3, 5], [0, 4, 0], (1, 0, 9)),
+        ("concatenate", "split", [[0, 1, 0, 2, 3], [3, 4, 5, 6, 7]], [0, 2, 0], [2, 3, 5], [0, 0, 2], (1, 0, 9)),
+        ("best_fit", "truncate", [[0, 1, 0, 0, 0], [0, 2, 3, 4, 5]], [0, 0], [2, 5], [0, 0], (0, 3, 7)),
+    ],
+)  # fmt: skip
+def test_the_docstring_example(strategy, long_documents, rows, starts, lengths, doc_offsets, counts) -> None:
+    found = packed([2, 7], 5, strategy, long_documents)  # x is 1, a to f are 2 to 7
+    assert found.tokens.tolist() == rows
+    assert found.segment_starts(0, 2).tolist() == starts
+    assert found.segments.length.tolist() == lengths
+    assert found.segments.doc_offset.tolist() == doc_offsets
+    assert (found.segments.num_repeated, found.num_padding, found.plan.num_tokens) == counts
+
+
+def test_a_document_start_alone_at_the_end_of_a_row_waits_for_the_next_one() -> None:
+    rows = packed([4, 3], 5, "concatenate")
+    assert rows.tokens.tolist() == [[0, 1, 2, 3, 0], [0, 4, 5, 0, 0]]  # both zeros at the ends are padding
+    assert rows.segments.length.tolist() == [4, 3]
+    assert packed([4, 1, 3], 5, "concatenate").segments.length.tolist() == [4, 1, 3]  # an empty document fits
 
 
 def test_a_document_is_cut_only_when_it_is_longer_than_a_row() -> None:
@@ -83,6 +98,7 @@ def test_no_documents_give_no_rows() -> None:
     assert rows.tokens.shape == (0, 8)
     assert rows.row_offsets.tolist() == [0]
     assert list(rows_to_batches(rows, pa.array([], pa.string()), token_shard_schema(7, 100, {}))) == []
+    assert packed([], 8, "concatenate").num_rows == packed([], 8, "best_fit", "truncate").num_rows == 0
 
 
 def test_a_row_without_room_for_a_target_is_refused() -> None:
@@ -90,27 +106,59 @@ def test_a_row_without_room_for_a_target_is_refused() -> None:
         split_documents(np.array([0, 3]), 1)
 
 
-@settings(max_examples=200, deadline=None)
-@given(lengths_and_row_len)
-def test_every_id_is_packed_and_every_text_token_is_a_target_once(case: tuple[list[int], int]) -> None:
-    lengths, row_len = case
-    ids, offsets = documents(lengths)
-    rows = packed(lengths, row_len)
-    assert rows.segments.length.sum() == len(ids) + rows.segments.num_repeated
-    assert sorted(targets(rows)) == [i for i in ids.tolist() if i]
-    # The unpacked segments, their context taken away, are the documents again.
+def texts_of(rows: PackedRows, num_documents: int) -> list[list[int]]:
+    """The documents put together again from the filled rows: each segment without its context, in order."""
     parts: dict[int, dict[int, list[int]]] = {}
-    for r in range(len(rows.tokens)):
+    for r, row in enumerate(rows.tokens.tolist()):
         at = 0
         for s in range(rows.row_offsets[r], rows.row_offsets[r + 1]):
             length, offset = int(rows.segments.length[s]), int(rows.segments.doc_offset[s])
-            segment = rows.tokens[r, at : at + length].tolist()
+            segment = row[at : at + length]
             parts.setdefault(int(rows.segments.document[s]), {})[offset] = segment[1:] if offset else segment
             at += length
-        assert at <= row_len
-        assert not rows.tokens[r, at:].any()
-    whole = [[i for offset in sorted(parts[d]) for i in parts[d][offset]] for d in range(len(lengths))]
-    assert whole == [part.tolist() for part in np.split(ids, offsets[1:-1])][: len(lengths)]
+        assert at <= len(row)
+        assert not any(row[at:])
+    return [[i for offset in sorted(parts[d]) for i in parts[d][offset]] for d in range(num_documents)]
+
+
+@pytest.mark.parametrize("strategy", ["best_fit", "concatenate"])
+@settings(max_examples=200, deadline=None)
+@given(lengths_and_row_len)
+def test_every_id_is_packed_and_every_text_token_is_a_target_once(strategy: str, case: tuple[list[int], int]) -> None:
+    lengths, row_len = case
+    ids, offsets = documents(lengths)
+    rows = packed(lengths, row_len, strategy)
+    assert rows.plan.num_tokens == len(ids)
+    assert rows.num_rows * row_len == len(ids) + rows.segments.num_repeated + rows.num_padding
+    assert sorted(targets(rows)) == [i for i in ids.tolist() if i]
+    assert texts_of(rows, len(lengths)) == [part.tolist() for part in np.split(ids, offsets[1:-1])][: len(lengths)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(lengths_and_row_len)
+def test_truncation_keeps_the_first_row_of_each_document_and_no_more(case: tuple[list[int], int]) -> None:
+    lengths, row_len = case
+    ids, offsets = documents(lengths)
+    rows = packed(lengths, row_len, "best_fit", "truncate")
+    assert rows.plan.num_tokens == sum(min(length, row_len) for length in lengths)
+    assert rows.segments.num_repeated == 0
+    kept = [part[:row_len].tolist() for part in np.split(ids, offsets[1:-1])][: len(lengths)]
+    assert texts_of(rows, len(lengths)) == kept
+
+
+@settings(max_examples=200, deadline=None)
+@given(lengths_and_row_len)
+def test_concatenated_rows_follow_the_documents_and_are_full_but_the_last(case: tuple[list[int], int]) -> None:
+    lengths, row_len = case
+    rows = packed(lengths, row_len, "concatenate")
+    assert rows.segments.document.tolist() == sorted(rows.segments.document.tolist())
+    filled = np.add.reduceat(rows.segments.length, rows.row_offsets[:-1]).tolist() if lengths else []
+    # One place is padding where only the start of a longer document would have fitted.
+    for row, length in enumerate(filled[:-1]):
+        begun = rows.segments.document[rows.row_offsets[row + 1]]
+        assert length == row_len or (length == row_len - 1 and lengths[begun] > 1)
+    # Each cut costs one id of context, and there is no more than one cut at each row's end.
+    assert rows.segments.num_repeated <= max(0, len(filled) - 1)
 
 
 @settings(max_examples=100, deadline=None)
@@ -130,7 +178,8 @@ def test_rows_are_ordered_by_their_first_segment_and_at_most_one_is_half_empty(c
 def test_real_lengths_fill_the_rows() -> None:
     lengths = np.minimum(np.random.default_rng(0).lognormal(5, 1.2, 5000).astype(int) + 1, 9000).tolist()
     for row_len in (129, 1025):
-        rows = packed(lengths, row_len)
+        ids, offsets = np.zeros(sum(lengths), np.uint16), np.concatenate([[0], np.cumsum(lengths)])
+        rows = PackedRows(plan_rows(offsets, row_len, "best_fit", "split"), ids, 0)
         assert rows.num_padding * 1000 < 3 * rows.tokens.size
 
 
@@ -146,7 +195,8 @@ def test_the_dtype_follows_the_vocabulary() -> None:
 
 def test_the_schema_says_what_the_shard_is() -> None:
     schema = token_shard_schema(4, 100, {"split": "val", "source": "zh", "text_bytes": 12})
-    assert [field.name for field in schema] == ["tokens", "segment_lengths", "doc_offsets", "doc_ids"]
+    columns = ["tokens", "segment_starts", "segment_lengths", "doc_offsets", "doc_ids", "source"]
+    assert [field.name for field in schema] == columns
     assert not any(field.nullable for field in schema)
     assert schema.metadata == {
         b"schema_version": b"1", b"seq_len": b"4", b"vocab_size": b"100",
@@ -157,7 +207,7 @@ def test_the_schema_says_what_the_shard_is() -> None:
 def test_batches_hold_1024_rows_with_their_segments() -> None:
     rows = packed([3, 6, 2] * 700, 5)
     doc_ids = pa.array([f"zh:{n}" for n in range(2100)])
-    batches = list(rows_to_batches(rows, doc_ids, token_shard_schema(4, 60_000, {})))
+    batches = list(rows_to_batches(rows, doc_ids, token_shard_schema(4, 60_000, {"source": "zh"})))
     assert [batch.num_rows for batch in batches[:-1]] == [1024] * (len(batches) - 1)
     table = pa.Table.from_batches(batches)
     table.validate(full=True)
@@ -168,3 +218,10 @@ def test_batches_hold_1024_rows_with_their_segments() -> None:
     expected = [f"zh:{n}" for n in rows.segments.document.tolist()]
     assert table["doc_ids"].combine_chunks().flatten().to_pylist() == expected
     assert [len(row) for row in table["doc_ids"].to_pylist()] == np.diff(rows.row_offsets).tolist()
+
+
+def test_segment_starts_say_where_in_the_row_each_segment_begins() -> None:
+    rows = packed([2, 7], 5)
+    (batch,) = rows_to_batches(rows, pa.array(["a", "b"]), token_shard_schema(4, 60_000, {"source": "zh"}))
+    assert batch["segment_starts"].to_pylist() == [[0, 2], [0]]
+    assert batch["source"].to_pylist() == ["zh", "zh"]

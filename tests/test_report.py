@@ -121,6 +121,20 @@ def test_token_shards_of_another_text_do_not_close(data: Path) -> None:
         run(data)
 
 
+def test_truncated_tokens_and_bytes_are_counted_and_the_text_still_closes(data: Path) -> None:
+    for stage in ("count", "learn", "pack"):
+        shutil.rmtree(data / stage)
+    Stages(data).write_tokens(long_documents="truncate")
+    counts = json.loads((data / "pack/ledger.json").read_text())
+    assert counts["reasons"]["dropped.truncated"] > 0
+    assert "dropped.truncated" in words_of(run(data))
+    counts["by_source"]["train"]["apart"]["text_bytes.truncated"] += 1
+    counts["apart"]["text_bytes.truncated"] += 1
+    (data / "pack/ledger.json").write_text(dump(counts))
+    with pytest.raises(CorpusmillError, match="bytes of train text in shard"):
+        run(data)
+
+
 def test_contaminated_documents_leave_at_shard_and_the_funnel_closes(data: Path) -> None:
     shutil.rmtree(data / "dedup")
     shutil.rmtree(data / "shard")

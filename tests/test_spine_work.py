@@ -107,6 +107,17 @@ def test_what_becomes_of_the_records_is_written_and_counted(tmp_path: Path) -> N
     ]  # fmt: skip
 
 
+def test_an_index_is_kept_beside_the_shards_as_arrow_and_counts_for_nothing(tmp_path: Path) -> None:
+    said = Outcome(taken=1, outputs={"": rows("a")}, indexes={"index": rows("b", "c")})
+    work, cache = work_in(tmp_path, said, Outcome(taken=0, indexes={"index": rows("d")}))
+    receipt = run(work, cache)
+    assert receipt.ledger.to_dict()["out"] == {"documents": 1}
+    assert [(evidence_place(s), s.rows) for s in receipt.evidence] == [("index/jawiki-3fa91c04be77.arrow", 3)]
+    with pa.memory_map(str(cache.folder(UNIT) / receipt.evidence[0].name)) as file:
+        (batch,) = pa.ipc.open_stream(file)
+    assert batch["text"].to_pylist() == ["b", "c", "d"]
+
+
 def test_named_outputs_stand_before_the_unit_s_name_and_tables_count_as_batches(tmp_path: Path) -> None:
     table = pa.Table.from_batches([rows("c"), rows("d", "e")])
     receipt = run(*work_in(tmp_path, Outcome(taken=4, outputs={"val": rows("a"), "train": table, "test": rows()})))

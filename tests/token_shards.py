@@ -1,5 +1,6 @@
 """Small token shards and small models that the tests of ``train/`` write."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -7,11 +8,12 @@ import pyarrow as pa
 import torch
 from corpora import words
 
-from pipelines.pack import pack_documents
+from pipelines.pack import PackParams, pack_documents
 from pipelines.packing import token_shard_schema
-from pipelines.spine.manifest import write_manifest
+from pipelines.spine.manifest import Shard, write_manifest
 from pipelines.spine.schema import DOCUMENT
-from pipelines.spine.shards import ArrowShard
+from pipelines.spine.shards import ArrowIndex, ArrowShard
+from pipelines.spine.units import Unit
 from tokenizer.encoding import Encoder, tokenizer_json
 from train.model import Decoder, init_weights
 from train.saved import ModelConfig, write_model
@@ -42,32 +44,53 @@ def write_tokenizer(path: Path) -> Path:
     return path
 
 
-def write_pack(folder: Path, tokenizer: Path, seq_len: int = 16, texts: Sequence[tuple[str, str]] = TEXTS) -> Path:
+def write_pack(
+    folder: Path,
+    tokenizer: Path,
+    seq_len: int = 16,
+    texts: Sequence[tuple[str, str]] = TEXTS,
+    strategy: str = "best_fit",
+    long_documents: str = "split",
+) -> Path:
     """Token shards of one source: every fifth document is val, the one after it test, the others train."""
-    shards = []
-    for split, chosen in (
-        ("train", [t for i, t in enumerate(texts) if i % 5 > 1]), ("val", texts[::5]), ("test", texts[1::5]),
-    ):  # fmt: skip
-        columns = {name: [""] * len(chosen) for name in DOCUMENT.names}
-        columns |= {"doc_id": [f"s:{key}" for key, _ in chosen], "text": [text for _, text in chosen]}
-        table, _ = pack_documents(pa.table(columns, DOCUMENT), Encoder(tokenizer), seq_len, split, "s")
-        shards.append(write_shard(folder / f"{split}-s-{KEY}.arrow", table))
+    params, encoder = PackParams(seq_len, strategy, long_documents), Encoder(tokenizer)
+    splits = {"train": [t for i, t in enumerate(texts) if i % 5 > 1], "val": texts[::5], "test": texts[1::5]}
+    shards = [write_unit(folder, f"{split}-s-{KEY}", chosen, encoder, params) for split, chosen in splits.items()]
     write_manifest(folder, shards)
     return folder
+
+
+def write_unit(
+    folder: Path, stem: str, texts: Sequence[tuple[str, str]], encoder: Encoder, params: PackParams
+) -> Shard:
+    """The token shard of these (key, text) documents and its index; returns its manifest entry."""
+    columns = {name: [""] * len(texts) for name in DOCUMENT.names}
+    columns |= {"doc_id": [f"s:{key}" for key, _ in texts], "text": [text for _, text in texts]}
+    batches = pa.table(columns, DOCUMENT).to_batches()
+    outcomes = list(pack_documents(batches, encoder, params, stem.partition("-")[0], Unit(stem, "s", ())))
+    rows = [outcome.outputs[""] for outcome in outcomes if outcome.outputs]
+    for outcome in outcomes:
+        for kind, batch in outcome.indexes.items():
+            with ArrowIndex(folder / kind / f"{stem}.arrow", batch.schema) as shard:
+                shard.write(batch)
+    return write_shard(folder / f"{stem}.arrow", pa.Table.from_batches(rows))
 
 
 def write_rows(folder: Path, split: str, rows: Sequence[Mapping[str, list]], **facts: str | int) -> Path:
     """A folder of one shard with exactly these rows (``tokens``, ``segment_lengths``, ``doc_offsets``, ``doc_ids``)."""
     metadata: dict[str, str | int] = {
-        "tokenizer_sha256": "t" * 64, "document_start_id": 0, "split": split, "source": "s", "text_bytes": 9, **facts,
+        "tokenizer_sha256": "t" * 64, "document_start_id": 0, "split": split, "source": "s", "text_bytes": 9,
+        "strategy": "best_fit", "long_documents": "split", **facts,
     }  # fmt: skip
     schema = token_shard_schema(len(rows[0]["tokens"]) - 1, 100, metadata)
-    table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    starts = [[0, *itertools.accumulate(row["segment_lengths"])][: len(row["segment_lengths"])] for row in rows]
+    beside = [{"segment_starts": found, "source": metadata["source"]} for found in starts]
+    table = pa.Table.from_pylist([{**row, **more} for row, more in zip(rows, beside, strict=True)], schema=schema)
     write_manifest(folder, [write_shard(folder / f"{split}-s-{KEY}.arrow", table)])
     return folder
 
 
-def write_shard(path: Path, table: pa.Table):
+def write_shard(path: Path, table: pa.Table) -> Shard:
     """One Arrow shard; returns its manifest entry."""
     with ArrowShard(path, table.schema) as shard:
         for batch in table.to_batches():

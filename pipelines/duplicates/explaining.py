@@ -14,8 +14,9 @@ import numpy as np
 from pipelines.duplicates.differences import align
 from pipelines.duplicates.lookup import Drop, drops_where, files_of, find_documents, nearest_ids
 from pipelines.duplicates.shingles import jaccard, shingle_hashes
-from pipelines.duplicates.side_by_side import columns_of, printable, side_by_side
+from pipelines.duplicates.side_by_side import columns_of, side_by_side
 from pipelines.spine.errors import CorpusmillError
+from pipelines.terminal import printable
 
 OPTION = "--explain"
 COLUMNS = 100  # where no terminal says how wide it is

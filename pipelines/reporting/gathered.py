@@ -122,7 +122,9 @@ def _text_checks(flow: Flow, readings: Readings) -> list[Check]:
     for split, packed in readings.tokens.items() if after is not None else ():
         texts = after.select(split=split) if after is not None else facts.TextFacts()
         of = f"{split} text in"
-        checks.append(Check(f"bytes of {of} shard", texts.num_bytes, f"bytes of {of} pack", packed.text_bytes, "pack"))
+        ledger = flow["pack"].ledger if split == "train" else None  # val and test are never truncated
+        held = packed.text_bytes + (ledger.beside["text_bytes.truncated"] if ledger is not None else 0)
+        checks.append(Check(f"bytes of {of} shard", texts.num_bytes, f"bytes of {of} pack", held, "pack"))
         of = f"{split} documents in"
         checks.append(Check(f"{of} shard", texts.num_documents, f"{of} pack", packed.documents, "pack"))
     return checks
@@ -138,7 +140,10 @@ def _token_checks(flow: Flow, readings: Readings) -> list[Check]:
             given, left = packed.given[split], f"{split} tokens that pack gave"
             checks.append(Check(left, given, f"{split} tokens in rows", found.text + found.starts, "pack"))
         if split == "train" and learned is not None:
-            checks.append(Check("train tokens by learn", learned, "train text tokens in pack", found.text, "pack"))
+            lost = packed.reasons["dropped.truncated"] if packed is not None else 0
+            checks.append(
+                Check("train tokens by learn", learned, "train text tokens in pack", found.text + lost, "pack")
+            )
         scored = scores[split].get("tokens") if isinstance(scores.get(split), dict) else None
         if scored is not None:
             left, right = f"{split} text tokens in pack", f"{split} tokens that evaluate scored"

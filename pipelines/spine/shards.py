@@ -157,6 +157,12 @@ class ArrowShard(_Shard):
         self._writer.close()
 
 
+class ArrowIndex(ArrowShard):
+    """The same in one record batch, held in memory until the file is closed: what readers search by bisection."""
+
+    rows_per_group = 1 << 62
+
+
 def open_shard(path: str | Path, schema: pa.Schema) -> ParquetShard | ArrowShard:
     """The writer that the file name's ending asks for."""
     return ArrowShard(path, schema) if str(path).endswith(".arrow") else ParquetShard(path, schema)

@@ -19,7 +19,7 @@ from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import Shard
 from pipelines.spine.progress import Heartbeat
 from pipelines.spine.schema import DROPPED, QUARANTINED, SKIPPED
-from pipelines.spine.shards import ArrowShard, ParquetShard, open_shard
+from pipelines.spine.shards import ArrowIndex, ArrowShard, ParquetShard, open_shard
 from pipelines.spine.units import RECEIPT, Receipt, Unit, UnitCache
 
 
@@ -37,6 +37,7 @@ class Outcome:
         dropped: evidence rows; each counts under ``dropped.<rule>``.
         quarantined: unreadable records; each counts under ``quarantined.<reason>``.
         evidence: further rows to keep beside the shards, by kind, which count for nothing.
+        indexes: the same, to be searched: kept as Arrow in one record batch, so that a search needs no reading.
         apart: counts outside the sum.
         tallies: counts of open-ended kinds outside the sum: tally -> name -> number.
     """
@@ -49,6 +50,7 @@ class Outcome:
     dropped: pa.RecordBatch | None = None
     quarantined: pa.RecordBatch | None = None
     evidence: Mapping[str, pa.RecordBatch] = field(default_factory=dict)
+    indexes: Mapping[str, pa.RecordBatch] = field(default_factory=dict)
     apart: Mapping[str, int] = field(default_factory=dict)
     tallies: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
@@ -130,6 +132,8 @@ class _UnitWriter:
         self._count("quarantined", "reason", outcome.quarantined, QUARANTINED)
         for kind, batch in outcome.evidence.items():
             self._keep(kind, batch)
+        for kind, batch in outcome.indexes.items():
+            self._keep(kind, batch, as_index=True)
 
     def receipt(self) -> Receipt:
         """The receipt, once the ledger closes and agrees with the rows on disk."""
@@ -160,16 +164,20 @@ class _UnitWriter:
             self.ledger.count(f"{kind}.{entry['values']}", entry["counts"])
         self._keep(kind, batch.cast(schema))
 
-    def _keep(self, kind: str, batch: pa.RecordBatch) -> None:
+    def _keep(self, kind: str, batch: pa.RecordBatch, as_index: bool = False) -> None:
         if not batch.num_rows:
             return
         if kind not in self.evidence:
-            path = self.folder / f"{kind}-{self.unit.name}.parquet"
-            self.evidence[kind] = self.stack.enter_context(ParquetShard(path, batch.schema))
+            path = self.folder / f"{kind}-{self.unit.name}{'.arrow' if as_index else '.parquet'}"
+            kept: ParquetShard | ArrowShard = (
+                ArrowIndex(path, batch.schema) if as_index else open_shard(path, batch.schema)
+            )
+            self.stack.enter_context(kept)
+            self.evidence[kind] = kept
         self.evidence[kind].write(batch)
 
 
 def evidence_place(shard: Shard) -> str:
-    """Where an evidence file lies in the stage's folder: ``dropped/<unit>.parquet``."""
+    """Where an evidence file lies in the stage's folder: ``dropped/<unit>.parquet``, ``index/<unit>.arrow``."""
     kind, _, name = shard.name.partition("-")
     return f"{kind}/{name}"
