@@ -1,0 +1,40 @@
+"""Reads an export with MosaicML's ``StreamingDataset``, in its own environment.
+
+python -m bench.read_mds <export folder> <target.npz>
+
+``import streaming`` imports torchvision for its image data sets, and torchvision's wheel does not load beside a torch
+for CPUs alone: here empty modules stand in its place, and nothing that reads MDS touches them.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from types import ModuleType
+
+import numpy as np
+import transformers  # noqa: F401 (first: it looks whether there is a torchvision)
+
+for _name in ("torchvision", "torchvision.datasets", "torchvision.transforms", "torchvision.transforms.functional"):
+    sys.modules[_name] = ModuleType(_name)
+vars(sys.modules["torchvision.datasets"])["VisionDataset"] = object
+vars(sys.modules["torchvision.transforms.functional"])["to_tensor"] = None
+
+from streaming import StreamingDataset  # noqa: E402
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command above."""
+    dataset = StreamingDataset(local=argv[0], shuffle=False, batch_size=1)
+    samples = [dataset[index] for index in range(len(dataset))]
+    np.savez(
+        argv[1],
+        version=version("mosaicml-streaming"),
+        tokens=np.stack([sample["tokens"] for sample in samples]),
+        num_segments=[len(sample["segment_lengths"]) for sample in samples],
+        segment_lengths=np.concatenate([sample["segment_lengths"] for sample in samples]),
+        doc_offsets=np.concatenate([sample["doc_offsets"] for sample in samples]),
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
