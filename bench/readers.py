@@ -9,6 +9,8 @@ publish no reader as a package: their bytes are written out in ``tests/test_toke
 """
 
 import argparse
+import dataclasses
+import functools
 import itertools
 import shutil
 import sys
@@ -24,11 +26,16 @@ from bench.tools import run_alone
 from pipelines.export_tokens import export_tokens
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
+from pipelines.token_formats import FORMATS
+from pipelines.token_formats.litdata import write_litdata
+from pipelines.token_formats.mds import write_mds
 from pipelines.token_shards import SplitRows
 from tokenizer.encoding import Encoder
 from train.data import TokenRows
 
 SCRATCH = Path(".cache/bench/readers")
+#: Formats whose files have a size, not a shard's name.
+MANY_FILES = {"mds": write_mds, "litdata": write_litdata}
 Arrays = dict[str, np.ndarray]
 
 
@@ -146,6 +153,8 @@ def main(argv: Sequence[str]) -> None:
         packs = [write_pack(SCRATCH / name, wide=name == "wide") for name in ("narrow", "wide")]
         for pack in packs:
             check_encoding(pack)
+        for to, write in MANY_FILES.items():  # as a corpus of many gigabytes has them
+            FORMATS[to] = dataclasses.replace(FORMATS[to], write=functools.partial(write, block_bytes=9_999))
     print(f"{'format':12}{'reader':34}{'version':10}{'vocabulary':>11}{'items':>9}{'tokens':>12}  equal")
     failed = [f"{to} of {pack}" for pack in packs for to in args.to if not _compare(pack, to)]
     if failed:
