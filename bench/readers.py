@@ -4,8 +4,10 @@
 
 Each reader is the package's own, in an environment of its own whose every version stands in ``bench/read_<format>.txt``.
 Without --pack: two corpora made here, English and Chinese, with an empty document, one of a single byte and documents
-longer than a row; one with a vocabulary of 16 bits and one above. Exit status 1 when anything differs. nanoGPT and llm.c
-publish no reader as a package: their bytes are written out in ``tests/test_token_formats.py``.
+longer than a row; one with a vocabulary of 16 bits and one above. Where the package has a writer of documents or rows
+(megatron, mds, datatrove), it writes what it read once more, and its files must be ours to the byte. Exit status 1
+when anything differs. nanoGPT and llm.c publish no reader as a package: ``tests/test_token_formats.py`` writes their
+bytes out.
 """
 
 import argparse
@@ -45,12 +47,13 @@ def documents_at_end(rows: SplitRows) -> list[list[np.ndarray]]:
 
 
 def expect_megatron(rows: SplitRows) -> Arrays:
-    """One sequence a document."""
+    """One sequence a document; the package's own writer makes the same files."""
     documents = [document for shard in documents_at_end(rows) for document in shard]
     return {
         "tokens": np.concatenate(documents),
         "lengths": np.array([len(document) for document in documents]),
         "document_indices": np.arange(len(documents) + 1),
+        "same_files": np.ones(2, bool),
     }
 
 
@@ -68,6 +71,7 @@ def expect_datatrove(rows: SplitRows) -> Arrays:
         "tokens": np.concatenate(tokens),
         "windows": np.concatenate(windows),
         "positions": np.concatenate(positions),
+        "same_files": np.ones((len(rows.shards), 3), bool),
     }
 
 
@@ -79,6 +83,7 @@ def expect_mds(rows: SplitRows) -> Arrays:
         "num_segments": np.array([len(row.lengths) for row in found]),
         "segment_lengths": np.concatenate([row.lengths for row in found]),
         "doc_offsets": np.concatenate([row.offsets for row in found]),
+        "same_files": np.array(True),
     }
 
 

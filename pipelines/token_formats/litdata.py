@@ -34,7 +34,7 @@ def write_litdata(folder: Path, facts: SplitFacts, shards: Rows, block_bytes: in
         chunks.append({"chunk_bytes": len(content), "chunk_size": len(block), "dim": tokens, "filename": name})
     config = {
         "compression": None, "compression_level": None, "compression_batch_size": None, "ipc_compression": None,
-        "chunk_size": None, "chunk_bytes": block_bytes, "data_spec": LEAF, "types": None, "encryption": None,
+        "chunk_size": None, "chunk_bytes": block_bytes, "data_spec": LEAF, "types": "tensor", "encryption": None,
         "data_format": [f"no_header_tensor:{TORCH_TYPES[facts.dtype.itemsize]}"], "item_loader": "TokensLoader",
     }  # fmt: skip
     storage.write_text(folder / "index.json", json.dumps({"chunks": chunks, "config": config}, sort_keys=True))
