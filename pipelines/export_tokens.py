@@ -20,11 +20,11 @@ import numpy as np
 
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
-from pipelines.spine.manifest import read_manifest
+from pipelines.spine.manifest import Manifest, Shard, read_manifest
 from pipelines.token_formats import FORMATS, TokenFormat
 from pipelines.token_formats.facts import Documents, Rows, SplitFacts
 from pipelines.token_formats.folders import already_exported, publishing_folder, write_export
-from pipelines.token_shards import SPLITS, MappedShard, Row, SplitRows
+from pipelines.token_shards import SPLITS, MappedShard, Row, ShardFacts
 
 #: Of the exports themselves: a new number where the same token shards would give other bytes.
 VERSION = 1
@@ -54,43 +54,53 @@ def export_tokens(
             something else, or tokens that are not those of the ledger.
     """
     form = _known(to, split, document_token)
-    rows = SplitRows(pack, split)
+    common, manifest, shards = _opened(pack, split)
     place = document_token or form.document_token
     identity: dict[str, Any] = {
         "schema_version": VERSION, "format": to, "split": split, "holds": form.holds,
         "document_token": place,
-        "shards": [{"name": s.name, "sha256": s.sha256} for s in read_manifest(pack).of_split(split)],
+        "shards": [{"name": s.name, "sha256": s.sha256} for s in shards],
     }  # fmt: skip
-    facts = SplitFacts(split, rows.facts.seq_len, rows.facts.vocab_size, rows.facts.tokenizer_sha256)
+    facts = SplitFacts(split, common.seq_len, common.vocab_size, common.tokenizer_sha256)
     _check_vocabulary(to, form, facts)
     if not already_exported(output, identity):
-        source = _Counted(rows, place)
+        source = _Counted([manifest.path_of(shard) for shard in shards], common, place)
         with publishing_folder(output) as folder:
             written = form.write(folder, facts, source.rows() if form.holds == "rows" else source.documents())
-            _check_tokens(source, written, Path(pack), split)
-            write_export(folder, {**identity, **_numbers(source, written, rows, facts)})
+            _check_tokens(source, written, manifest.folder / "ledger.json", split)
+            write_export(folder, {**identity, **_numbers(source, written, common)})
     return json.loads((output / "export.json").read_text(encoding="utf-8"))
 
 
 class _Counted:
-    """The split's rows or documents, counted as a writer takes them."""
+    """The split's rows or documents, counted as a writer takes them; one shard is mapped at a time."""
 
-    def __init__(self, split_rows: SplitRows, document_token: str) -> None:
-        self._shards = split_rows.shards
-        self._start_id = split_rows.facts.document_start_id
+    def __init__(self, paths: Sequence[Path], common: ShardFacts, document_token: str) -> None:
+        self._paths = paths
+        self._facts = common
         self._at_end = document_token == "end"
         self.counts: Counter[str] = Counter()
 
     def rows(self) -> Rows:
-        return ((shard.path.stem, self._rows(shard)) for shard in self._shards)
+        return ((path.stem, self._rows(self._mapped(path))) for path in self._paths)
 
     def documents(self) -> Documents:
-        return ((shard.path.stem, self._documents(shard)) for shard in self._shards)
+        return ((path.stem, self._documents(self._mapped(path))) for path in self._paths)
 
     @property
     def tokens(self) -> int:
         """Tokens of documents, each once: what the ledger counts."""
         return self.counts["cells"] - self.counts["context"] - self.counts["padding"]
+
+    def _mapped(self, path: Path) -> MappedShard:
+        shard = MappedShard(path)
+        if shard.facts.common != self._facts.common:
+            raise CorpusmillError(
+                "shards of one folder were packed in different ways", where=str(path),
+                expected=f"{self._facts.common} as in {self._paths[0].name}", got=shard.facts.common,
+                hint="(tokenizer sha256, seq_len, document start, vocabulary) must agree: run `dvc repro pack`",
+            )  # fmt: skip
+        return shard
 
     def _rows(self, shard: MappedShard) -> Iterator[Row]:
         for row in map(shard.row, range(shard.num_rows)):
@@ -104,14 +114,30 @@ class _Counted:
 
     def _documents(self, shard: MappedShard) -> Iterator[np.ndarray]:
         for doc_id, tokens in shard.whole_documents():
-            if tokens[0] != self._start_id:
+            if tokens[0] != self._facts.document_start_id:
                 raise CorpusmillError(
                     "a document does not begin with the document start", where=f"{shard.path.name}: {doc_id}",
-                    expected=self._start_id, got=int(tokens[0]), hint="run `dvc repro pack`",
+                    expected=self._facts.document_start_id, got=int(tokens[0]), hint="run `dvc repro pack`",
                 )  # fmt: skip
             self.counts["documents"] += 1
             self.counts["cells"] += len(tokens)
             yield np.roll(tokens, -1) if self._at_end else tokens
+
+
+def _opened(pack: str | Path, split: str) -> tuple[ShardFacts, Manifest, tuple[Shard, ...]]:
+    """What the first shard of the split says of itself, and the split's shards in the order of the manifest.
+
+    Not through `SplitRows`, which maps all shards at once: here memory is one of them.
+    """
+    manifest = read_manifest(pack).check()
+    shards = manifest.of_split(split)
+    if not sum(shard.rows for shard in shards):
+        found = ", ".join(sorted({shard.split for shard in manifest.shards if shard.rows})) or "no rows at all"
+        raise CorpusmillError(
+            f"no rows in split {split}", where=str(manifest.path), got=found,
+            hint="shard names start with their split; is the corpus large enough for the shares of `shard`?",
+        )  # fmt: skip
+    return MappedShard(manifest.path_of(shards[0])).facts, manifest, shards
 
 
 def _known(to: str, split: str, document_token: str | None) -> TokenFormat:
@@ -139,9 +165,8 @@ def _check_vocabulary(to: str, form: TokenFormat, facts: SplitFacts) -> None:
         )  # fmt: skip
 
 
-def _check_tokens(source: _Counted, written: int, pack: Path, split: str) -> None:
-    """The files hold what went into them, and that is all of the split."""
-    place = (pack.parent if pack.name == "manifest.json" else pack) / "ledger.json"
+def _check_tokens(source: _Counted, written: int, place: Path, split: str) -> None:
+    """The files hold what went into them, and that is all of the split by the ledger at ``place``."""
     try:
         ledger = json.loads(place.read_text(encoding="utf-8"))
         expected = int(ledger["out"].get(split, 0))
@@ -158,15 +183,15 @@ def _check_tokens(source: _Counted, written: int, pack: Path, split: str) -> Non
         )  # fmt: skip
 
 
-def _numbers(source: _Counted, written: int, rows: SplitRows, facts: SplitFacts) -> dict[str, Any]:
+def _numbers(source: _Counted, written: int, common: ShardFacts) -> dict[str, Any]:
     numbers: dict[str, Any] = {
-        "tokens": written, "documents": source.counts["documents"], "vocab_size": facts.vocab_size,
-        "tokenizer_sha256": facts.tokenizer_sha256, "document_token_id": rows.facts.document_start_id,
-        "seq_len": facts.seq_len,
+        "tokens": written, "documents": source.counts["documents"], "vocab_size": common.vocab_size,
+        "tokenizer_sha256": common.tokenizer_sha256, "document_token_id": common.document_start_id,
+        "seq_len": common.seq_len,
     }  # fmt: skip
     if source.counts["rows"]:
         numbers |= {name: source.counts[name] for name in ("rows", "context", "padding")}
-        numbers["row_tokens"] = facts.seq_len + 1
+        numbers["row_tokens"] = common.seq_len + 1
     return numbers
 
 

@@ -15,7 +15,9 @@ from corpora import digests
 from token_shards import KEY, TEXTS, write_pack, write_rows, write_tokenizer
 
 from pipelines import export_tokens
+from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.manifest import Shard, write_manifest
 from pipelines.token_formats import FORMATS
 from pipelines.token_shards import SplitRows
 from tokenizer.encoding import Encoder, tokenizer_json
@@ -241,6 +243,19 @@ def test_a_document_that_does_not_begin_with_the_document_start_is_refused(tmp_p
     write_rows(tmp_path / "pack", "train", [row])
     (tmp_path / "pack" / "ledger.json").write_text('{"out": {"train": 3}}')
     refused(tmp_path / "pack", tmp_path, "does not begin with the document start")
+
+
+def test_shards_packed_in_different_ways_are_refused(tmp_path: Path) -> None:
+    row = {"tokens": [0, 9, 5], "segment_lengths": [3], "doc_offsets": [0], "doc_ids": ["s:1"]}
+    folder = write_rows(tmp_path / "pack", "train", [row])
+    write_rows(tmp_path / "other", "train", [row], tokenizer_sha256="u" * 64)
+    (tmp_path / "other" / f"train-s-{KEY}.arrow").rename(folder / "train-t-0.arrow")
+    shards = [folder / f"train-s-{KEY}.arrow", folder / "train-t-0.arrow"]
+    write_manifest(folder, [Shard(p.name, 1, p.stat().st_size, storage.sha256_file(p)) for p in shards])
+    (folder / "ledger.json").write_text('{"out": {"train": 6}}')
+    assert "train-t-0.arrow" in refused(folder, tmp_path, "packed in different ways", to="mds")
+    shards[1].write_bytes(shards[1].read_bytes()[:-9])
+    refused(folder, tmp_path, "manifest and the folder do not agree")
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,11 @@
 """Items to files of a bounded size, for the formats whose files begin with the byte offsets of their items."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
+
+from pipelines.spine import storage
 
 #: What MosaicML streaming and litdata write by default, 64 MiB.
 BLOCK_BYTES = 1 << 26
@@ -28,8 +31,14 @@ def blocks_of(items: Iterable[bytes], head_bytes: int, block_bytes: int) -> Iter
         yield block
 
 
-def joined(items: list[bytes], between: bytes) -> bytes:
-    """A file: number of items (uint32), where each begins and the last ends (uint32), ``between``, the items."""
+def write_block(path: Path, items: Sequence[bytes], between: bytes) -> int:
+    """Publishes a file of items; returns its bytes.
+
+    The file: how many items (uint32), where each begins and the last ends (uint32 each), ``between``, the items.
+    """
     sizes = np.array([0, *map(len, items)], np.int64)
     offsets = np.cumsum(sizes) + 4 * (1 + len(sizes)) + len(between)
-    return b"".join([np.array([len(items)], "<u4").tobytes(), offsets.astype("<u4").tobytes(), between, *items])
+    with storage.publishing(path) as file:
+        file.write(np.array([len(items)], "<u4").tobytes() + offsets.astype("<u4").tobytes() + between)
+        file.writelines(items)
+    return int(offsets[-1])
