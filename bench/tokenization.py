@@ -1,8 +1,8 @@
 """Text shards -> token shards: `pack` as a process, beside datatrove's DocumentTokenizer and encoding with ``tokenizers``.
 
 All read the same texts (datatrove as JSON lines) with the same ``tokenizer.json`` (32,000 tokens, pattern gpt2, learned
-here from the text), each on one core; ours and datatrove on two cores with two workers too. Ours also packs rows and writes shards,
-datatrove writes ids, ``tokenizers`` writes nothing. The peers, being slow, read a part of the text.
+here from the text), each on one core; ours and datatrove on two cores with two workers too. Ours also packs rows and
+writes shards, datatrove writes ids, ``tokenizers`` writes nothing. The peers, being slow, read a part of the text.
 
 whole      the text once, everything counted: start-up, loading, the first sight of every word
 warm       the text several times over (other ids), so that start-up weighs little and common words are known
