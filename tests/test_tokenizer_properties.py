@@ -1,7 +1,6 @@
 """What holds for every pattern and every size: no special ids from text, all text comes back, all libraries agree."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from test_bpe import library_merges, one_thread  # noqa: F401
 from tiktoken.load import load_tiktoken_bpe
 from tokenizers import Tokenizer
 
+from bench.hostile_strings import exponent, long_strings
 from tokenizer.bpe import learn_merges
 from tokenizer.encoding import DOCUMENT_START, Encoder
 from tokenizer.learn import LearnParams, learn_tokenizers
@@ -126,17 +126,8 @@ def test_transformers_and_tokenizers_load_the_file_and_give_equal_ids(tmp_path: 
         assert theirs.decode(ids, clean_up_tokenization_spaces=False) == text
 
 
-def long_strings(size: int) -> Iterator[tuple[str, str]]:
-    """Strings of about ``size`` bytes whose pre-tokens have no bound: (what they are, text)."""
-    letters = random.Random(0)
-    yield "one letter", "a" * size
-    yield "random letters", "".join(letters.choices("abcdefghijklmnopqrstuvwxyz", k=size))
-    yield "spaces", " " * size
-    yield "digits", "7" * size
-    yield "one ideogram", "猫" * (size // 3)
-    yield "random ideograms", "".join(map(chr, letters.choices(range(0x4E00, 0x9FFF), k=size // 3)))
-    yield "marks", "e" + "\u0301" * (size // 2)
-    yield "joined emoji", "👩\u200d" * (size // 7)
+def test_the_exponent_of_a_quadratic_time_is_two() -> None:
+    assert (exponent([1, 2, 4], [1.0, 4.0, 16.0]), exponent([10, 100], [3.0, 30.0])) == (2.0, 1.0)
 
 
 @pytest.mark.parametrize(("pattern", "size"), [("gpt2", 340), ("cjk-3", 340), ("o200k-1", 340)])
