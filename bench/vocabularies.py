@@ -13,18 +13,19 @@ import itertools
 import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+import pyarrow as pa
 
 from bench.cleaning_agreement import encyclopaedia
 from bench.peers import python_of
 from pipelines.spine.params import load_params
+from tokenizer.counting import count_pre_tokens
 from tokenizer.encoding import DOCUMENT_START, Encoder
 from tokenizer.learn import LearnParams, learn_tokenizers
 from tokenizer.measure import MeasureParams
 from tokenizer.measuring import Group, Vocabulary, measure_groups, ratios
-from tokenizer.patterns import count_pre_tokens
 from tokenizer.references import ReferenceParams, load_reference
 from tokenizer.vocabulary import Ours
 
@@ -71,9 +72,10 @@ def _up_to(texts: Iterable[str], max_bytes: int) -> Iterator[str]:
 
 def learn(texts: Sequence[str], pattern: str) -> list[Ours]:
     """Our vocabularies of both sizes."""
-    counts: Counter[bytes] = count_pre_tokens(texts, pattern)
+    table = count_pre_tokens(pa.array(texts, pa.string()), pattern)
+    counts = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
     params = LearnParams(SIZES[0], SIZES[1:], (DOCUMENT_START,))
-    files = learn_tokenizers(list(counts.items()), pattern, params)
+    files = learn_tokenizers(counts, pattern, params)
     return [Ours(f"ours-{size}, {pattern}", Encoder(text), [0]) for size, text in files.items()]
 
 

@@ -32,7 +32,7 @@ from pipelines.spine.shards import ParquetShard, read_batches
 from pipelines.spine.stage import Job, Stage, opened
 from pipelines.spine.units import Unit, UnitCache, plan_documents
 from pipelines.spine.work import Outcome, run_unit
-from tokenizer.patterns import count_pre_tokens
+from tokenizer.counting import add_counts, count_pre_tokens
 
 
 @dataclass(frozen=True)
@@ -43,29 +43,26 @@ class CountParams:
     num_partitions: int
 
 
-def count_table(counts: Iterable[tuple[bytes, int]]) -> pa.Table:
-    """(pre-token, count) pairs as a table sorted by the pre-token's bytes."""
-    pairs = sorted(counts)
-    arrays = [pa.array([token for token, _ in pairs], pa.binary()), pa.array([n for _, n in pairs], pa.int64())]
-    return pa.Table.from_arrays(arrays, schema=COUNT)
-
-
 def partition_counts(table: pa.Table, num_partitions: int) -> dict[int, pa.Table]:
     """The table's rows by partition, crc32 of the pre-token modulo their number; empty partitions are absent."""
+    if num_partitions == 1:
+        return {0: table} if table.num_rows else {}
     parts = pa.array([zlib.crc32(token) % num_partitions for token in table["pre_token"].to_pylist()], pa.int32())
     return {part: table.filter(pc.equal(parts, part)) for part in sorted(set(parts.to_pylist()))}
 
 
 def merge_counts(tables: Sequence[pa.Table]) -> pa.Table:
     """The sum of the counts by pre-token, sorted by the pre-token's bytes."""
-    total = pa.concat_tables(tables).group_by("pre_token").aggregate([("count", "sum")])
-    merged = pa.Table.from_arrays([total["pre_token"], total["count_sum"]], schema=COUNT)
-    return merged.sort_by("pre_token")
+    return add_counts(tables).sort_by("pre_token")
+
+
+#: Row groups whose counts wait to be added up: between them they hold a common word once each.
+TABLES_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
 class CountUnit:
-    """Work: one train shard -> its own (pre-token, count) table. Memory: its distinct pre-tokens."""
+    """Work: one train shard -> its own (pre-token, count) table. Memory: its distinct pre-tokens, and a row group."""
 
     pattern: str
     stage: ClassVar[str] = "count"
@@ -75,15 +72,15 @@ class CountUnit:
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """Bytes in are the text column's; bytes out are those of the counted pre-tokens."""
         path = unit.inputs[0].path
+        counted = [COUNT.empty_table()]
         num_bytes = 0
-
-        def texts() -> Iterator[str]:
-            nonlocal num_bytes
-            for batch in read_batches(path, ["text"]):
-                num_bytes += pc.sum(pc.binary_length(batch.column("text"))).as_py() or 0
-                yield from batch.column("text").to_pylist()
-
-        table = count_table(count_pre_tokens(texts(), self.pattern).items())
+        for batch in read_batches(path, ["text"]):
+            texts = batch.column("text")
+            num_bytes += pc.sum(pc.binary_length(texts)).as_py() or 0
+            counted.append(count_pre_tokens(texts, self.pattern))
+            if len(counted) == TABLES_AT_ONCE:
+                counted = [merge_counts(counted)]
+        table = merge_counts(counted)
         yield Outcome(taken=num_bytes, outputs={"": table}, given={"counted": bytes_of(table)})
 
 
@@ -208,7 +205,7 @@ def _unpacked(blob: bytes) -> pa.Table:
     return pa.ipc.open_stream(blob).read_all()
 
 
-STAGE = Stage("pipelines.count", CountParams, ("python", "pyarrow", "tokenizers"), has_runner=True)
+STAGE = Stage("pipelines.count", CountParams, ("python", "numpy", "pyarrow", "tokenizers"), has_runner=True)
 
 if __name__ == "__main__":
     sys.exit(run_module("pipelines.count"))

@@ -130,7 +130,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokenizer", required=True, metavar="FILE", help="tokenizer.json, as `learn` writes it")
 
 
-STAGE = Stage("pipelines.pack", PackParams, ("python", "pyarrow", "numpy", "tokenizers"), has_runner=True)
+STAGE = Stage("pipelines.pack", PackParams, ("python", "gigatoken", "pyarrow", "numpy", "tokenizers"), has_runner=True)
 
 if __name__ == "__main__":
     sys.exit(run_module("pipelines.pack"))

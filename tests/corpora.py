@@ -2,7 +2,8 @@
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ import yaml
 
 from pipelines.spine.schema import DOCUMENT
 from pipelines.splitting.index import text_shingles
+from tokenizer.patterns import split
 
 #: A section `dedup` of params.yaml: three partitions, and rounds that a test may ask for.
 DEDUP = {
@@ -70,3 +72,8 @@ def shingle_sets(texts: Sequence[str], shingle_size: int) -> list[set[int]]:
     """The shingles of each text as Python's sets, as `shard` sees them."""
     hashes, offsets = text_shingles(texts, shingle_size)
     return [set(hashes[begin:end].tolist()) for begin, end in itertools.pairwise(offsets.tolist())]
+
+
+def pre_token_counts(texts: Iterable[str], pattern: str) -> list[tuple[bytes, int]]:
+    """(pre-token, count) of the texts by the pattern alone, without chunks: what counting must come to; sorted."""
+    return sorted(Counter(piece.encode() for text in texts for piece in split(text, pattern)).items())

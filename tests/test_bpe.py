@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from corpora import pre_token_counts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
@@ -16,7 +17,7 @@ from tokenizers.pre_tokenizers import ByteLevel, PreTokenizer, Split
 from tokenizers.trainers import BpeTrainer
 
 from tokenizer.bpe import ALPHABET, byte_chars, learn_merges
-from tokenizer.patterns import count_pre_tokens, pre_tokenizer
+from tokenizer.patterns import pre_tokenizer
 
 Merges = list[tuple[bytes, bytes]]
 
@@ -112,7 +113,7 @@ def one_thread() -> Iterator[None]:
 )
 def test_real_text_gives_the_merges_of_the_library(shared_data: Path, corpora: Sequence[str], pattern: str) -> None:
     texts = [text for corpus in corpora for text in read_texts(shared_data, corpus)]
-    merges = learn_merges(list(count_pre_tokens(texts, pattern).items()), 8000)
+    merges = learn_merges(pre_token_counts(texts, pattern), 8000)
     assert len(merges) == 8000
     assert merges == library_merges(texts, pre_tokenizer(pattern), 8000)
 

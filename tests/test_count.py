@@ -1,15 +1,18 @@
 """Counting pre-tokens: train text in -> sorted counts out, whose bytes are the text's."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from corpora import digests, read_rows, words, write_documents, write_params
 
 from pipelines import count, shard
-from pipelines.count import bytes_of, count_table, merge_counts, partition_counts
+from pipelines.count import bytes_of, merge_counts, partition_counts
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.schema import COUNT
 
 SHARD = {
     "val_per_10000": 3000, "test_per_10000": 3000, "max_eval_documents": 100, "shingle_size": 5, "leak_threshold": 0.8,
@@ -24,6 +27,11 @@ def run(folder: Path, out: str = "out", **changes: object) -> Path:
     return output
 
 
+def count_table(counts: Iterable[tuple[bytes, int]]) -> pa.Table:
+    """(pre-token, count) pairs as `count` writes them."""
+    return pa.Table.from_pylist([{"pre_token": token, "count": count} for token, count in counts], COUNT)
+
+
 def test_merging_adds_counts_and_sorts_by_bytes() -> None:
     first, second = count_table([(b"b", 1), (b"\xe4\xb8\xad", 2)]), count_table([(b"a", 3), (b"b", 4)])
     assert merge_counts([first, second]).to_pylist() == [
@@ -35,7 +43,7 @@ def test_merging_adds_counts_and_sorts_by_bytes() -> None:
 
 
 def test_partitions_hold_every_pre_token_once() -> None:
-    table = count_table([(word.encode(), 1) for word in set(words(1, 200))])
+    table = count_table([(word.encode(), 1) for word in sorted(set(words(1, 200)))])
     parts = partition_counts(table, 4)
     assert sorted(parts) == [0, 1, 2, 3]
     assert sorted(row["pre_token"] for part in parts.values() for row in part.to_pylist()) == [

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from corpora import pre_token_counts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
@@ -12,7 +13,6 @@ from tokenizers import Tokenizer
 from pipelines.spine.errors import CorpusmillError
 from tokenizer.bpe import learn_merges
 from tokenizer.encoding import Encoder, tokenizer_json
-from tokenizer.patterns import count_pre_tokens
 
 TEXTS = [
     "the cat and the hat, the cat's 1999 hats",
@@ -23,7 +23,7 @@ SPECIALS = ["<|endoftext|>", "<|pad|>"]
 
 
 def made_json(num_merges: int = 40, pattern: str = "cjk-2") -> str:
-    merges = learn_merges(list(count_pre_tokens(TEXTS, pattern).items()), num_merges)
+    merges = learn_merges(pre_token_counts(TEXTS, pattern), num_merges)
     return tokenizer_json(merges, SPECIALS, pattern)
 
 
@@ -61,7 +61,7 @@ def test_no_texts_give_no_ids() -> None:
 
 def test_long_batches_are_encoded_in_groups_with_the_same_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     ids, offsets = ENCODER.encode_batch(TEXTS * 3)
-    monkeypatch.setattr("tokenizer.encoding.GROUP_CHARS", 50)
+    monkeypatch.setattr("tokenizer.encoding.GROUP_BYTES", 50)
     grouped_ids, grouped_offsets = ENCODER.encode_batch(TEXTS * 3)
     np.testing.assert_array_equal(ids, grouped_ids)
     np.testing.assert_array_equal(offsets, grouped_offsets)

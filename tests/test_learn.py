@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from corpora import digests, write_params
+from corpora import digests, pre_token_counts, write_params
 
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import read_manifest, write_manifest
@@ -13,10 +13,9 @@ from pipelines.spine.schema import COUNT, PATTERN_KEY
 from pipelines.spine.shards import ParquetShard
 from tokenizer.encoding import DOCUMENT_START, Encoder
 from tokenizer.learn import LearnParams, learn_tokenizers, main, measure
-from tokenizer.patterns import count_pre_tokens
 
 TEXTS = ["the cat and the other cat", "the weather there", "猫はいる。猫はいない。猫がいた。", "我们在这里，我们在那里"]
-COUNTS = sorted(count_pre_tokens(TEXTS, "cjk-1").items())
+COUNTS = pre_token_counts(TEXTS, "cjk-1")
 
 
 def params(vocab_size: int, *more_sizes: int) -> LearnParams:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiktoken
-from corpora import digests, write_documents, write_params
+from corpora import digests, pre_token_counts, write_documents, write_params
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_learn import write_counts
@@ -20,7 +20,7 @@ from tokenizer import learn, measure
 from tokenizer.bpe import ALPHABET, learn_merges
 from tokenizer.encoding import DOCUMENT_START, Encoder, tokenizer_json
 from tokenizer.measuring import Group, GroupSample, count_words, measure_groups, ratios
-from tokenizer.patterns import PATTERNS, count_pre_tokens
+from tokenizer.patterns import PATTERNS
 from tokenizer.ranks import merges_of_ranks, parse_ranks, tiktoken_ranks
 from tokenizer.references import Reference, ReferenceParams, load_reference
 from tokenizer.vocabulary import Ours, count_occurrences, describe_tokens, expect_round_trip
@@ -28,7 +28,7 @@ from tokenizer.vocabulary import Ours, count_occurrences, describe_tokens, expec
 PATTERN = "cl100k-3"
 TRAIN = ["the cat and the other cat", "the weather there, the cats' 1999 weather", "猫はいる。猫はいない。"]
 HELD_OUT = {"en": ["the other weather", "cats and cats"], "ja": ["猫がいた。"]}
-MERGES = learn_merges(list(count_pre_tokens(TRAIN, PATTERN).items()), 30)
+MERGES = learn_merges(pre_token_counts(TRAIN, PATTERN), 30)
 SETTINGS = {
     "splits": ["val", "test"], "max_mb_per_group": 1, "rare_below": 3, "tokens_listed": 3, "references": [],
 }  # fmt: skip
@@ -36,7 +36,7 @@ SETTINGS = {
 
 def write_folders(root: Path) -> None:
     """count, learn and shard as their stages leave them."""
-    write_counts(root / "count", sorted(count_pre_tokens(TRAIN, PATTERN).items()), 2, PATTERN)
+    write_counts(root / "count", pre_token_counts(TRAIN, PATTERN), 2, PATTERN)
     sizes = {"vocab_size": 280, "more_sizes": [270], "special_tokens": [DOCUMENT_START]}
     params = write_params(root / "learn.yaml", learn=sizes)
     options = ["--params", str(params), "--cache", str(root / "cache")]
@@ -152,7 +152,7 @@ def test_ratios_are_of_sums() -> None:
 
 def test_occurrences_are_those_of_the_text_encoded_as_it_stands() -> None:
     ours = Ours("ours", Encoder(tokenizer_json(MERGES, [DOCUMENT_START], PATTERN)), [0])
-    counts = sorted(count_pre_tokens(TRAIN, PATTERN).items())
+    counts = pre_token_counts(TRAIN, PATTERN)
     batches = [
         ([token.decode() for token, _ in part], np.array([n for _, n in part])) for part in (counts[:5], counts[5:])
     ]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from corpora import pre_token_counts
 
 from pipelines.spine.errors import CorpusmillError
 from tokenizer.bpe import learn_merges
 from tokenizer.encoding import Encoder, tokenizer_json
-from tokenizer.patterns import count_pre_tokens
 from train.ngram import FALLBACK_DISCOUNTS, NgramModel, discounts
 
 Gram = tuple[int, ...]
@@ -138,7 +138,7 @@ def test_what_cannot_be_fitted_is_refused() -> None:
 def test_on_real_news_the_bigram_beats_the_unigram_by_a_bit_a_token(shared_data: Path) -> None:
     articles = (shared_data / "news" / "lee_background.cor").read_text(encoding="utf-8").splitlines()
     train, test = articles[:270], articles[270:]
-    merges = learn_merges(list(count_pre_tokens(train, "gpt2").items()), 767)
+    merges = learn_merges(pre_token_counts(train, "gpt2"), 767)
     encoder = Encoder(tokenizer_json(merges, ["<|endoftext|>"], "gpt2"))
     bits = {}
     for order in (1, 2, 3):

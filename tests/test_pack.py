@@ -7,14 +7,13 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pytest
-from corpora import digests, words, write_documents, write_params
+from corpora import digests, pre_token_counts, words, write_documents, write_params
 
 from pipelines import pack
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import read_manifest
 from tokenizer.bpe import learn_merges
 from tokenizer.encoding import Encoder, tokenizer_json
-from tokenizer.patterns import count_pre_tokens
 
 TEXTS = [(f"{index:03}", " ".join(words(index, 5 + 17 * index % 150)) + " 日本語の文章。") for index in range(60)]
 
@@ -22,7 +21,7 @@ TEXTS = [(f"{index:03}", " ".join(words(index, 5 + 17 * index % 150)) + " 日本
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
-    merges = learn_merges(list(count_pre_tokens([text for _, text in TEXTS], "gpt2").items()), 60)
+    merges = learn_merges(pre_token_counts([text for _, text in TEXTS], "gpt2"), 60)
     path.write_text(tokenizer_json(merges, ["<|endoftext|>"], "gpt2"))
     return path
 

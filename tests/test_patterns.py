@@ -1,12 +1,14 @@
 """Where each pattern cuts, and that the pieces are the whole text."""
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.spine.errors import CorpusmillError
 from tokenizer.bpe import byte_chars
-from tokenizer.patterns import PATTERNS, count_pre_tokens, pattern_regex, pre_tokenizer
+from tokenizer.patterns import PATTERNS, pattern_of, pattern_regex, pre_tokenizer, split
 
 ENGLISH = "Hello world's 2026  IT\n\n don'T"
 CHINESE = "我们在2026年，见面。"
@@ -52,27 +54,27 @@ def test_a_special_token_in_a_text_is_cut_like_any_text() -> None:
     assert pieces("a<|endoftext|>", "gpt2") == ["a", "<|", "endoftext", "|>"]
 
 
-def test_counts_are_of_bytes() -> None:
-    counts = count_pre_tokens(["你好, the the", "the"], "cjk-1")
-    assert counts == {"你好".encode(): 1, b",": 1, b" the": 2, b"the": 1}
-
-
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_counting_cuts_as_encoding_does(pattern: str) -> None:
+def test_a_split_is_cut_as_encoding_cuts(pattern: str) -> None:
     text = f"{ENGLISH}\r\n\t {CHINESE}{JAPANESE} ４５６ e\u0301 <|endoftext|>\u3000 \x00 a/b//\n "
-    counted = count_pre_tokens([text], pattern)
-    assert sorted(counted.elements()) == sorted(piece.encode() for piece in pieces(text, pattern))
+    assert split(text, pattern) == pieces(text, pattern)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 @settings(max_examples=30, deadline=None)
-@given(texts=st.lists(st.text(), max_size=4))
-def test_no_byte_is_lost_and_a_pre_token_is_never_cut_again(pattern: str, texts: list[str]) -> None:
-    counts = count_pre_tokens(texts, pattern)
-    assert sum(len(token) * count for token, count in counts.items()) == sum(len(text.encode()) for text in texts)
-    assert "".join(piece for text in texts for piece in pieces(text, pattern)) == "".join(texts)
-    for token in counts:
-        assert count_pre_tokens([token.decode()], pattern) == {token: 1}
+@given(text=st.text())
+def test_no_character_is_lost_and_a_pre_token_is_never_cut_again(pattern: str, text: str) -> None:
+    found = split(text, pattern)
+    assert "".join(found) == text
+    assert [split(piece, pattern) for piece in found] == [[piece] for piece in found]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_is_known_again_in_a_tokenizer(pattern: str) -> None:
+    found = json.loads(pre_tokenizer(pattern).__getstate__())
+    assert pattern_of(found) == pattern
+    assert pattern_of({**found, "pretokenizers": []}) is None
+    assert pattern_of(None) is None
 
 
 def test_an_unknown_pattern_is_refused_by_name() -> None:

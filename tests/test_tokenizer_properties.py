@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiktoken
-from corpora import words
+from corpora import pre_token_counts, words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_bpe import library_merges, one_thread  # noqa: F401
@@ -17,7 +17,7 @@ from bench.hostile_strings import exponent, long_strings
 from tokenizer.bpe import learn_merges
 from tokenizer.encoding import DOCUMENT_START, Encoder
 from tokenizer.learn import LearnParams, learn_tokenizers
-from tokenizer.patterns import PATTERNS, count_pre_tokens, pattern_regex, pre_tokenizer
+from tokenizer.patterns import PATTERNS, pattern_regex, pre_tokenizer
 from tokenizer.ranks import tiktoken_ranks
 
 SPECIALS = (DOCUMENT_START, "<|pad|>", "<|user|>")
@@ -39,7 +39,7 @@ any_text = st.text() | st.text(st.sampled_from("the cat's猫は我们 \n\r\t<|en
 
 
 def made(pattern: str) -> dict[int, str]:
-    counts = list(count_pre_tokens(TEXTS, pattern).items())
+    counts = pre_token_counts(TEXTS, pattern)
     return learn_tokenizers(counts, pattern, LearnParams(SIZES[0], SIZES[1:], SPECIALS))
 
 
@@ -149,6 +149,6 @@ def test_a_made_corpus_gives_the_merges_of_the_library(pattern: str) -> None:
         " ".join(draws.choices(latin[: 30 << n % 7], k=40)) + "".join(draws.choices(han[: 20 << n % 7], k=20))
         for n in range(600)
     ]
-    merges = learn_merges(list(count_pre_tokens(texts, pattern).items()), 8000)
+    merges = learn_merges(pre_token_counts(texts, pattern), 8000)
     assert len(merges) == 8000
     assert merges == library_merges(texts, pre_tokenizer(pattern), 8000)

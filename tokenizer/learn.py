@@ -203,7 +203,7 @@ def _shard(path: Path, rows: int) -> Shard:
     return Shard(path.name, rows, path.stat().st_size, storage.sha256_file(path))
 
 
-STAGE = Stage("tokenizer.learn", LearnParams, ("python", "numpy", "pyarrow", "tokenizers"))
+STAGE = Stage("tokenizer.learn", LearnParams, ("python", "gigatoken", "numpy", "pyarrow", "tokenizers"))
 
 if __name__ == "__main__":
     sys.exit(run_module("tokenizer.learn"))

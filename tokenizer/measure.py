@@ -168,7 +168,7 @@ def _write(path: Path, table: object, rows: int) -> Shard:
     return Shard(path.name, rows, path.stat().st_size, storage.sha256_file(path))
 
 
-STAGE = Stage("tokenizer.measure", MeasureParams, ("python", "numpy", "pyarrow", "tokenizers"))
+STAGE = Stage("tokenizer.measure", MeasureParams, ("python", "gigatoken", "numpy", "pyarrow", "tokenizers"))
 
 if __name__ == "__main__":
     sys.exit(run_module("tokenizer.measure"))

@@ -59,7 +59,9 @@ class EvaluateParams:
     allow_contaminated: bool
 
 
-STAGE = Stage("train.evaluate", EvaluateParams, ("python", "torch", "numpy", "pyarrow", "tokenizers", "zstandard"))
+STAGE = Stage(
+    "train.evaluate", EvaluateParams, ("python", "gigatoken", "torch", "numpy", "pyarrow", "tokenizers", "zstandard")
+)
 
 #: Sources of a split with what was scored there.
 SourceScores = dict[str, Score]

@@ -1,0 +1,148 @@
+"""The fast engines give the reference's ids, on every code point too; where they would not, the reference encodes."""
+
+import functools
+import itertools
+import json
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from corpora import pre_token_counts, words
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.spine.errors import CorpusmillError
+from tokenizer import encoding, engines
+from tokenizer.bpe import learn_merges
+from tokenizer.encoding import Encoder, tokenizer_json
+from tokenizer.engines import Engine, Gigatoken, fastest, reference, texts_with_unassigned
+from tokenizer.patterns import PATTERNS
+
+TEXTS = [
+    " ".join(words(1, 400)), "the cat's hat, THE CAT'S 2026 hats and 1234567\n\n  of the\tcat\r\n",
+    "我们在2026年，见面。東京タワーへ", "", " ", "हिन्दी ไทยไม้ e\u0301 👨‍👩‍👧‍👦 🏴 \u00a0\u3000x \x85 \x1c",
+    "<|endoftext|> ſ's Ⅷ² ½ ٣٤ ǅ ʰa",
+    "Слово, и ещё слово.", "x" * 300,
+]  # fmt: skip
+KNOWN = ("gpt2", "cl100k-1", "cl100k-3", "o200k-3")
+#: Contexts in which it shows to which class a code point belongs.
+CONTEXTS = ("a{}a 1{}1 .{}. {} {} \n{}\n{}a", "{}'s A{}A{}a {}1 \r\n")
+
+
+@functools.cache
+def document(pattern: str) -> dict:
+    merges = learn_merges(pre_token_counts(TEXTS, pattern), 150)
+    return json.loads(tokenizer_json(merges, ["<|endoftext|>"], pattern))
+
+
+@functools.cache
+def engine_pair(pattern: str) -> tuple[Engine, Engine]:
+    checked = reference(document(pattern))
+    return fastest(document(pattern), checked), checked
+
+
+def ids_of(engine: Engine, texts: list[str]) -> list[list[int]]:
+    ids, offsets = engine(pa.array(texts, pa.string()))
+    assert ids.dtype == np.uint32
+    assert (offsets.dtype, offsets[0], offsets[-1], len(offsets)) == (np.int64, 0, len(ids), len(texts) + 1)
+    return [ids[a:b].tolist() for a, b in itertools.pairwise(offsets)]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_the_fast_engine_is_gigatoken_where_it_knows_the_pattern(pattern: str) -> None:
+    fast, checked = engine_pair(pattern)
+    assert isinstance(fast, Gigatoken) == (pattern in KNOWN)
+    assert fast is not checked
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_the_same_ids_and_empty_texts_stay_empty(pattern: str) -> None:
+    fast, checked = engine_pair(pattern)
+    assert ids_of(fast, TEXTS) == ids_of(checked, TEXTS)
+    for texts in ([], [""], ["", "a", ""]):
+        assert ids_of(fast, texts) == ids_of(checked, texts)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.text() | st.text(st.sampled_from("the cat'sſ猫は,.我 \n\r\t<|>1９\u3000\u200d🏴\u0301\u0378")), max_size=3
+    )
+)
+def test_the_same_ids_on_any_texts(pattern: str, texts: list[str]) -> None:
+    fast, checked = engine_pair(pattern)
+    assert ids_of(fast, texts) == ids_of(checked, texts)
+
+
+@pytest.mark.parametrize("pattern", KNOWN)
+def test_the_same_ids_around_every_kind_of_code_point(pattern: str) -> None:
+    # All that are assigned, and of each long run of one category (Han, Hangul, private use) every 64th.
+    fast, checked = engine_pair(pattern)
+    categories = [unicodedata.category(chr(code)) for code in range(0x110000)]
+    chosen = [
+        chr(code)
+        for code, category in enumerate(categories)
+        if category not in ("Cn", "Cs")
+        and (code % 64 == 0 or len({*categories[max(code - 64, 0) : code + 64]} - {"Cn"}) > 1)
+    ]
+    assert len(chosen) > 20_000
+    for context in CONTEXTS:
+        texts = pa.array([context.replace("{}", char) for char in chosen])
+        for found, expected in zip(fast(texts), checked(texts), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_unassigned_code_points_are_found_in_their_texts() -> None:
+    texts = ["a", "\u0378", "漢字。", "", "é\U0001fbff\u0378", "🏴", "x\U000e0080", "ऄ\u0984", "\uffff"]
+    assert texts_with_unassigned(*engines.text_buffer(pa.array(texts))).tolist() == [1, 4, 6, 7, 8]
+
+
+def test_a_slice_of_a_column_is_encoded_alone() -> None:
+    column = pa.array(["zero", *TEXTS, "four"])
+    for pattern in ("gpt2", "cjk-3"):
+        fast, checked = engine_pair(pattern)
+        for found, expected in zip(fast(column.slice(2, 4)), checked(pa.array(TEXTS[1:5])), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_the_engine_forgets_its_cache_now_and_then_and_goes_on_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = fastest(document("gpt2"), reference(document("gpt2")))
+    first = ids_of(fast, TEXTS)
+    before = fast._backend  # type: ignore[attr-defined]
+    monkeypatch.setattr(engines, "RENEW_BYTES", 10)
+    assert ids_of(fast, TEXTS) == first
+    assert fast._backend is not before  # type: ignore[attr-defined]
+
+
+def test_a_variable_chooses_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = reference(document("gpt2"))
+    monkeypatch.setenv("CORPUSMILL_ENGINE", "tokenizers")
+    assert fastest(document("gpt2"), checked) is checked
+
+
+def test_a_foreign_pattern_goes_to_the_reference() -> None:
+    foreign = {**document("gpt2"), "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "[aeiou]+"},
+               "behavior": "Isolated", "invert": False}}  # fmt: skip
+    checked = reference(foreign)
+    assert fastest(foreign, checked) is checked
+
+
+@pytest.mark.parametrize("text", ["the cat", "the " * 9000, "的" * 50_000, " ".join(words(5, 6000))])
+def test_an_engine_that_errs_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(document("gpt2")))
+
+    def wrong(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        ids, offsets = reference(document("gpt2"))(texts)
+        pair = np.roll(ids, 1)
+        return pair, offsets
+
+    monkeypatch.setattr(encoding, "fastest", lambda *_: wrong)
+    if len(set(text)) == 1:  # a run of one character without a border near is not compared, and says nothing
+        Encoder(path).encode_batch([text])
+        return
+    with pytest.raises(CorpusmillError, match="CORPUSMILL_ENGINE=tokenizers"):
+        Encoder(path).encode_batch([text])

@@ -1,0 +1,228 @@
+"""Engines: texts to token ids. The fastest exact ones, and ``tokenizers``, which they are checked against.
+
+    `gigatoken`   100 times as fast; knows the patterns gpt2, cl100k-1, cl100k-3 and o200k-3
+    `Chunks`      our other patterns: each distinct chunk once (`tokenizer.chunks`), by gigatoken where one of its patterns
+                  is sure to cut alike, by ``tokenizers`` where not
+    `reference`   ``tokenizers`` itself, for all else
+
+All take an Arrow string column and give flat ids uint32 ``[tokens]`` and offsets int64 ``[texts + 1]``; none adds a
+special token, and none can see one in a text: they load the tokenizer without its added tokens.
+
+gigatoken's Unicode tables are newer than those inside ``tokenizers``: of all code points 4,699 are cut otherwise, every
+one unassigned in Python's own tables. Texts that hold an unassigned code point go to the reference. Its cache of words
+grows without end (0.5 GB after 100 MB of mixed text): it is loaded anew now and then, which takes 0.1 s.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import unicodedata
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from tokenizers import Tokenizer
+
+from tokenizer.chunks import chunks, text_buffer
+from tokenizer.counting import WHOLE
+from tokenizer.patterns import cuts_after_punctuation, pattern_of, pre_tokenizer
+
+# One process a core, one shard a process: threads inside an engine would only compete with them.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+#: Set to "tokenizers" to encode everything with the reference: for a text on which the engines differ.
+ENGINE_VARIABLE = "CORPUSMILL_ENGINE"
+#: Text after which gigatoken is loaded anew, to forget its cache.
+RENEW_BYTES = 256 << 20
+#: An encoding of ``tokenizers`` takes some 100 bytes a token.
+REFERENCE_CHARS = 1 << 20
+
+#: The pattern of gigatoken's that cuts most chunks as the key does, and which chunks those are, or are not. cjk is cl100k
+#: for plain words, contractions and signs; the rest is read from `tokenizer.counting`'s whole chunks.
+_TWIN = {
+    "cl100k-2": "cl100k-3", "o200k-1": "o200k-3", "o200k-2": "o200k-3",
+    "cjk-1": "cl100k-1", "cjk-2": "cl100k-3", "cjk-3": "cl100k-3",
+}  # fmt: skip
+_HAS_NUMBER = r"\pN"
+_CJK_ALIKE = r" ?[A-Za-z]+(?:'(?:s|t|re|ve|m|ll|d))?| ?[!-&(-/:-@\[-`{-~]+\n*"
+
+Encoded = tuple[np.ndarray, np.ndarray]
+Engine = Callable[[pa.Array], Encoded]
+
+
+def reference(tokenizer_json: dict[str, Any]) -> Engine:
+    """``tokenizers``: what defines the ids.
+
+    Raises:
+        Exception: the library does not load it; it raises nothing more exact.
+    """
+    tokenizer = Tokenizer.from_str(_without_added_tokens(tokenizer_json))
+
+    def encode(texts: pa.Array) -> Encoded:
+        arrays: list[np.ndarray] = []
+        group: list[str] = []
+        num_chars = 0
+        for text in texts.to_pylist():
+            group.append(text)
+            num_chars += len(text)
+            if num_chars >= REFERENCE_CHARS:
+                arrays += _ids(tokenizer, group)
+                group, num_chars = [], 0
+        arrays += _ids(tokenizer, group)
+        return joined(arrays)
+
+    return encode
+
+
+def fastest(tokenizer_json: dict[str, Any], checked: Engine) -> Engine:
+    """The fastest engine that gives the same ids as ``checked``, the reference."""
+    if os.environ.get(ENGINE_VARIABLE) == "tokenizers":
+        return checked
+    pattern = pattern_of(tokenizer_json["pre_tokenizer"])
+    if pattern in _TWIN:
+        twin = {**tokenizer_json, "pre_tokenizer": json.loads(pre_tokenizer(_TWIN[pattern]).__getstate__())}
+        return Chunks(pattern, Gigatoken(_without_added_tokens(twin), checked), checked)
+    try:
+        return Gigatoken(_without_added_tokens(tokenizer_json), checked)
+    except (RuntimeError, ValueError):  # "no fast pretokenizer for" this pattern
+        return checked
+
+
+class Gigatoken:
+    """gigatoken on the calling thread, straight from Arrow's buffers; doubtful texts go to the reference.
+
+    Raises:
+        RuntimeError: it does not know the pattern or the model.
+    """
+
+    def __init__(self, tokenizer_json: str, checked: Engine) -> None:
+        self._json, self._checked = tokenizer_json, checked
+        self._load()
+
+    def __call__(self, texts: pa.Array) -> Encoded:
+        data, offsets = text_buffer(texts)
+        self._num_bytes += len(data)
+        if self._num_bytes > RENEW_BYTES:
+            self._load()
+        doubtful = texts_with_unassigned(data, offsets)
+        ids, borders = self._encode(data, offsets)
+        if not len(doubtful):
+            return ids, borders
+        arrays = np.split(ids, borders[1:-1])
+        again, places = self._checked(texts.take(pa.array(doubtful)))
+        for place, text in enumerate(doubtful.tolist()):
+            arrays[text] = again[places[place] : places[place + 1]]
+        return joined(arrays)
+
+    def _encode(self, data: np.ndarray, offsets: np.ndarray) -> Encoded:
+        import awkward
+        from awkward.contents import ListOffsetArray, NumpyArray
+
+        if len(offsets) == 1:
+            return joined([])
+        chars = NumpyArray(data, parameters={"__array__": "char"})
+        strings = ListOffsetArray(awkward.index.Index64(offsets), chars, parameters={"__array__": "string"})
+        layout = self._backend.encode_batch(awkward.Array(strings), parallel=False).layout
+        return np.asarray(layout.content.data), np.asarray(layout.offsets.data).astype(np.int64, copy=False)
+
+    def _load(self) -> None:
+        import gigatoken
+
+        self._backend = gigatoken.Tokenizer.from_json(self._json)
+        self._num_bytes = 0
+
+
+class Chunks:
+    """The ids of texts by their distinct chunks; ``twin`` encodes those that its own pattern cuts alike."""
+
+    def __init__(self, pattern: str, twin: Engine, checked: Engine) -> None:
+        self._pattern, self._twin, self._checked = pattern, twin, checked
+
+    def __call__(self, texts: pa.Array) -> Encoded:
+        found = chunks(texts, cuts_after_punctuation(self._pattern)).dictionary_encode()
+        ids, borders = self._encode_distinct(found.dictionary.cast(pa.string()))
+        chunk = found.indices.to_numpy()
+        tokens_in_chunk = np.diff(borders)[chunk]
+        token_ends = np.append(0, np.cumsum(tokens_in_chunk))
+        places = np.repeat(borders[:-1][chunk] - token_ends[:-1], tokens_in_chunk)
+        places += np.arange(len(places))
+        # Before each text stand as many chunks as end at or before its first byte.
+        chunk_ends = np.cumsum(np.diff(text_buffer(found.dictionary)[1])[chunk])
+        return ids[places], token_ends[np.searchsorted(chunk_ends, text_buffer(texts)[1], side="right")]
+
+    def _encode_distinct(self, distinct: pa.Array) -> Encoded:
+        alike = self._cut_alike(distinct)
+        encoded = [
+            engine(distinct.filter(pa.array(mask))) for engine, mask in ((self._twin, alike), (self._checked, ~alike))
+        ]
+        lengths = np.empty(len(distinct), np.int64)
+        starts = np.empty(len(distinct), np.int64)
+        shift = 0
+        for (ids, offsets), mask in zip(encoded, (alike, ~alike), strict=True):
+            lengths[mask], starts[mask] = np.diff(offsets), offsets[:-1] + shift
+            shift += len(ids)
+        ends = np.append(0, np.cumsum(lengths))
+        places = np.repeat(starts - ends[:-1], lengths) + np.arange(ends[-1])
+        return np.concatenate([ids for ids, _ in encoded])[places], ends
+
+    def _cut_alike(self, distinct: pa.Array) -> np.ndarray:
+        if self._pattern.startswith("cjk"):
+            alike = pc.match_substring_regex(distinct, f"^(?:{_CJK_ALIKE}|{WHOLE})$")
+        else:
+            alike = pc.invert(pc.match_substring_regex(distinct, _HAS_NUMBER))
+        mask = alike.to_numpy(zero_copy_only=False).copy()
+        mask[texts_with_unassigned(*text_buffer(distinct))] = False
+        return mask
+
+
+def texts_with_unassigned(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The indices, ascending, of the texts with a code point that this Python's Unicode does not know.
+
+    Args:
+        data: UTF-8 of all texts, uint8.
+        offsets: where each text begins, int64 ``[texts + 1]``.
+    """
+    leads, unassigned = _unassigned()
+    at = np.flatnonzero(leads[data])
+    if not len(at):
+        return at
+    padded = np.append(data, np.zeros(3, np.uint8)) if at[-1] + 3 >= len(data) else data
+    first, second, third, fourth = (padded[at + place].astype(np.int64) & 0x3F for place in range(4))
+    two = (first & 0x1F) << 6 | second
+    three = (first & 0x0F) << 12 | second << 6 | third
+    four = (first & 0x07) << 18 | second << 12 | third << 6 | fourth
+    lead = data[at]
+    code_point = np.where(lead < 0xE0, two, np.where(lead < 0xF0, three, four))
+    at = at[unassigned[code_point]]
+    return np.unique(np.searchsorted(offsets, at, side="right") - 1)
+
+
+@functools.cache
+def _unassigned() -> tuple[np.ndarray, np.ndarray]:
+    """Masks: lead bytes of characters with unassigned ones among them ``[256]``, and unassigned code points."""
+    unassigned = np.array([unicodedata.category(chr(code)) == "Cn" for code in range(0x110000)])
+    leads = np.zeros(256, bool)
+    for code in np.flatnonzero(unassigned).tolist():
+        leads[chr(code).encode()[0]] = True
+    return leads, unassigned
+
+
+def joined(arrays: list[np.ndarray]) -> Encoded:
+    """One flat array of ids, and where each begins in it."""
+    offsets = np.zeros(len(arrays) + 1, np.int64)
+    np.cumsum([len(ids) for ids in arrays], out=offsets[1:])
+    return np.concatenate([np.empty(0, np.uint32), *arrays]), offsets
+
+
+def _ids(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
+    return [
+        np.array(encoding.ids, np.uint32) for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    ]
+
+
+def _without_added_tokens(tokenizer_json: dict[str, Any]) -> str:
+    return json.dumps({**tokenizer_json, "added_tokens": []})
