@@ -6,18 +6,17 @@ Local files are read in place; a downloaded file lies in the cache under its sha
 """
 
 import glob
-import importlib.util
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from pipelines.package_files import PACKAGE, package_path
 from pipelines.sources import StatCache, folder_sha256, raw_path
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 
-PACKAGE = "package://"
 WEB = ("http://", "https://")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+){0,2}@[\w.-]+")
 
@@ -155,7 +154,10 @@ class Finder:
 
 def _local_files(source: Named) -> list[Path]:
     """The files that a local path, a glob or a package path names, absolute, links followed, sorted."""
-    pattern = _in_package(source) if source.path.startswith(PACKAGE) else os.path.expanduser(source.path)
+    if source.path.startswith(PACKAGE):
+        pattern = package_path(source.path, where_in_params(source, "path"))
+    else:
+        pattern = os.path.expanduser(source.path)
     # A file may have [ or * in its name: the name itself comes before the pattern.
     matches = [pattern] if os.path.lexists(pattern) else glob.glob(pattern, recursive=True)
     # Neither folders nor pipes; a broken link is kept, and fails by name when it is read.
@@ -170,18 +172,6 @@ def _local_files(source: Named) -> list[Path]:
             "check the path; it counts from the folder in which the command runs",
         )  # fmt: skip
     return files
-
-
-def _in_package(source: Named) -> str:
-    """The path of a file inside an installed package, found without importing it."""
-    package, _, rest = source.path.removeprefix(PACKAGE).partition("/")
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    if spec is None or not spec.submodule_search_locations:
-        raise CorpusmillError(
-            f"the package {package} is not installed", where=where_in_params(source, "path"), got=source.path,
-            hint=f"run `make setup`, or `pip install {package}`",
-        )  # fmt: skip
-    return os.path.join(next(iter(spec.submodule_search_locations)), rest)
 
 
 def _check(source: Named, sha256: str, place: str) -> None:

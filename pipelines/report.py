@@ -26,6 +26,7 @@ from pipelines.reporting.funnel import DOCUMENT_STAGES, Check
 from pipelines.reporting.gathered import Readings, checks_between, fetched_files, read_all
 from pipelines.reporting.quality import quality_section
 from pipelines.reporting.splits import splits_section
+from pipelines.reporting.tokenizer import packing_told, tokenizer_section
 from pipelines.spine import faults, storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
@@ -120,8 +121,9 @@ def make_context(flow: Flow, readings: Readings, params: ReportParams, checks: S
         "documents": documents,
         "dedup": duplicates_section(flow, readings.counts.get("dedup"), params.example_chars),
         "splits": splits_section(flow, params.example_chars),
-        "tokenizer": card.tokenizer_section(flow, readings),
+        "tokenizer": tokenizer_section(flow, readings),
         "packing": card.packing_section(readings),
+        "packing_told": packing_told(flow["pack"]),
         "training": card.training_section(flow),
         "evaluation": card.evaluation_section(flow),
         "export": flow["export"].manifest.shards if flow["export"].has_run else None,

@@ -191,6 +191,22 @@ class Stages:
         write_manifest(self.root / "export", [Shard("model.safetensors", 1, 0, "ef" * 32)])
         (self.root / "export/model.safetensors").write_bytes(b"")
 
+    def write_measured(self) -> None:
+        """measure: two vocabularies on two groups."""
+        self.write("measure", {}, {})
+        group = {"source": "wiki", "language": "en", "documents": 2, "bytes": 900, "characters": 900, "words": 150}
+        other = {"source": "新聞<b>", "language": "zh", "documents": 1, "bytes": 300, "characters": 100, "words": 100}
+        rows = [
+            {"vocabulary": name, **part, "tokens": tokens}
+            for part, numbers in ((other, (200, 120)), (group, (300, 200)))
+            for name, tokens in zip(("ours-260", "theirs"), numbers, strict=True)
+        ]
+        table = {"splits": ["val", "test"], "vocabularies": [["ours-260", 260], ["theirs", 50_000]], "rows": rows}
+        (self.root / "measure/groups.json").write_text(dump(table))
+        tokens = {"unused_merges": 1, "unused_bytes": 201, "rare_tokens": 7, "not_utf8_tokens": 129}
+        told = {"rare_below": 10, "round_trips": {"ours-260": 1_112_064}, "vocabularies": {"ours-260": tokens}}
+        (self.root / "measure/vocabulary.json").write_text(dump(told))
+
 
 def run(data: Path, name: str = "report", examples: int = 3) -> str:
     """The page of ``data``, written into ``data/<name>``."""

@@ -24,6 +24,7 @@ MODULES = {
     "shard": "pipelines.shard",
     "count": "pipelines.count",
     "learn": "tokenizer.learn",
+    "measure": "tokenizer.measure",
     "pack": "pipelines.pack",
     "pretrain": "train.pretrain",
     "evaluate": "train.evaluate",
@@ -33,7 +34,7 @@ MODULES = {
 
 
 #: Outputs that stages depend on by themselves, since the manifest beside them says nothing of them.
-BESIDE_MANIFESTS = {"data/fetch/evaluation.json", "data/decontaminate/sets.json"}
+BESIDE_MANIFESTS = {"data/fetch/evaluation.json", "data/decontaminate/sets.json", "data/learn/sizes.json"}
 
 
 def module_paths(module: str) -> set[str]:
@@ -120,6 +121,13 @@ def test_layers_hold_corpus_code_imports_no_torch_and_training_code_imports_no_b
         for path in sorted((ROOT / package).rglob("*.py")):
             for name in lineage._imports(path):
                 assert name.partition(".")[0] not in names, f"{path} imports {name}"
-    for module in ("train.pretrain", "train.evaluate", "train.export", "train.generate", "tokenizer.learn"):
+    for module in (
+        "train.pretrain",
+        "train.evaluate",
+        "train.export",
+        "train.generate",
+        "tokenizer.learn",
+        "tokenizer.measure",
+    ):
         for path in lineage.module_files(module).values():
             assert not any(name.startswith("apache_beam") for name in lineage._imports(path)), path

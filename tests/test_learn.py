@@ -5,21 +5,26 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from corpora import pre_token_counts
+from corpora import digests, pre_token_counts, write_params
 
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import read_manifest, write_manifest
 from pipelines.spine.schema import COUNT, PATTERN_KEY
 from pipelines.spine.shards import ParquetShard
-from tokenizer.encoding import Encoder
-from tokenizer.learn import LearnParams, learn_tokenizer, main, measure
+from tokenizer.encoding import DOCUMENT_START, Encoder
+from tokenizer.learn import LearnParams, learn_tokenizers, main, measure
 
 TEXTS = ["the cat and the other cat", "the weather there", "猫はいる。猫はいない。猫がいた。", "我们在这里，我们在那里"]
 COUNTS = pre_token_counts(TEXTS, "cjk-1")
 
 
-def params(vocab_size: int) -> LearnParams:
-    return LearnParams(vocab_size, ("<|endoftext|>",))
+def params(vocab_size: int, *more_sizes: int) -> LearnParams:
+    return LearnParams(vocab_size, more_sizes, ("<|endoftext|>",))
+
+
+def learn_tokenizer(counts: list[tuple[bytes, int]], pattern: str, params: LearnParams) -> str:
+    """The main size's file."""
+    return learn_tokenizers(counts, pattern, params)[params.vocab_size]
 
 
 def write_counts(folder: Path, counts: list[tuple[bytes, int]], num_shards: int, pattern: str = "cjk-1") -> None:
@@ -35,11 +40,12 @@ def write_counts(folder: Path, counts: list[tuple[bytes, int]], num_shards: int,
     write_manifest(folder, shards)
 
 
-def run(tmp_path: Path, name: str, vocab_size: int = 270) -> Path:
+def run(tmp_path: Path, name: str, vocab_size: int = 270, more_sizes: tuple[int, ...] = ()) -> Path:
     """Runs the stage on ``tmp_path/count`` as its command does; the output folder."""
     file = tmp_path / f"{name}.yaml"
-    section = f"learn: {{vocab_size: {vocab_size}, special_tokens: ['<|endoftext|>']}}\n"
-    file.write_text(section, encoding="utf-8")
+    write_params(
+        file, learn={"vocab_size": vocab_size, "more_sizes": [*more_sizes], "special_tokens": [DOCUMENT_START]}
+    )
     output = tmp_path / name
     options = {"--input": tmp_path / "count", "--output": output, "--params": file, "--cache": tmp_path / "cache"}
     main([str(word) for option in options.items() for word in option])
@@ -115,3 +121,66 @@ def test_sums_beyond_64_bits_are_measured_exactly() -> None:
     encoder = Encoder(learn_tokenizer([(b"ab", 1)], "gpt2", params(258)))
     assert measure([(b"ab", huge), (b"abc", huge)], encoder)["train_bytes"] == 5 * huge
     assert measure([(b"ab", huge), (b"abc", huge)], encoder)["train_tokens"] == 3 * huge
+
+
+def test_several_sizes_come_from_one_training_and_ids_mean_the_same_in_each(tmp_path: Path) -> None:
+    write_counts(tmp_path / "count", COUNTS, 1)
+    output = run(tmp_path, "learn", 270, (275, 260))
+    encoders = {size: Encoder(output / f"tokenizer-{size}.json") for size in (260, 275)}
+    encoders[270] = Encoder(output / "tokenizer.json")
+    assert {size: encoder.vocab_size for size, encoder in encoders.items()} == {260: 260, 270: 270, 275: 275}
+    for size, encoder in encoders.items():
+        assert encoder.tokens == encoders[275].tokens[:size]
+        assert encoder.decode(encoder.encode_batch(TEXTS)[0]) == "".join(TEXTS)
+    alone = run(tmp_path, "alone", 260)
+    assert (alone / "tokenizer.json").read_bytes() == (output / "tokenizer-260.json").read_bytes()
+    ledger = json.loads((output / "ledger.json").read_text())
+    assert (ledger["in"], ledger["apart"]) == (270, {"vocabulary_of_260": 260, "vocabulary_of_275": 275})
+    shares = json.loads((output / "metrics.json").read_text())
+    assert shares["more_sizes"]["260"] < shares["bytes_per_token"] < shares["more_sizes"]["275"]
+
+
+def test_another_further_size_changes_the_list_of_sizes_and_not_the_manifest(tmp_path: Path) -> None:
+    write_counts(tmp_path / "count", COUNTS, 1)
+    before, after = digests(run(tmp_path, "learn", 270, (260,))), digests(run(tmp_path, "learn", 270, (265,)))
+    assert set(before) ^ set(after) == {
+        f"tokenizer-{size}.{kind}" for size in (260, 265) for kind in ("json", "tiktoken")
+    }
+    changed = {name for name in set(before) & set(after) if before[name] != after[name]}
+    assert changed == {"sizes.json", "metrics.json", "ledger.json", "card.md"}
+    listed = json.loads((tmp_path / "learn" / "sizes.json").read_text())["files"]
+    assert {entry["name"]: entry["sha256"] for entry in listed} == {
+        name: digest for name, digest in after.items() if name.startswith("tokenizer")
+    }
+
+
+def test_a_further_size_that_cannot_be_is_refused_by_its_parameter() -> None:
+    with pytest.raises(CorpusmillError, match="larger vocabulary than the train text supports") as error:
+        learn_tokenizers([(b"low", 5), (b"lower", 2)], "gpt2", params(260, 258, 300))
+    assert "learn.more_sizes" in str(error.value)
+    with pytest.raises(CorpusmillError, match=r"learn\.more_sizes: too small"):
+        learn_tokenizers(COUNTS, "gpt2", params(260, 256))
+    with pytest.raises(CorpusmillError, match="given twice"):
+        learn_tokenizers(COUNTS, "gpt2", params(260, 270, 260))
+
+
+def test_the_card_says_what_it_was_learned_from_and_its_code_runs(tmp_path: Path) -> None:
+    write_counts(tmp_path / "count", COUNTS, 1)
+    output = run(tmp_path, "learn", 270, (260,))
+    card = (output / "card.md").read_text(encoding="utf-8")
+    num_bytes = sum(len(text.encode()) for text in TEXTS)
+    assert f"learned from {num_bytes} bytes of train text ({len(COUNTS)} different pre-tokens)" in card
+    assert "| 260 | 3 |" in card
+    assert digests(tmp_path / "count")["manifest.json"] in card
+    assert str(tmp_path) not in card
+    pattern = card.split("```text\n")[1].split("\n```")[0]
+    code = card.split("```python\n")[1].split("```")[0]
+    for name in ("tokenizer.json", "tokenizer.tiktoken"):
+        code = code.replace(f'"{name}"', repr(str(output / name)))
+    ids = []
+    for part in code.replace('"text"', "text").strip().split("\n\n"):
+        *before, last = part.split("\n", 2) if "import tiktoken" in part else part.split("\n")
+        names = {"pattern": pattern, "text": TEXTS[2]}
+        exec("\n".join(before), names)
+        ids.append(eval(last, names))
+    assert ids == [Encoder(output / "tokenizer.json").encode_batch([TEXTS[2]])[0].tolist()] * 3

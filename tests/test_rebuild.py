@@ -15,7 +15,7 @@ from corpora import words
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINING = ["pretrain", "evaluate", "export", "report"]
-CORPUS = ["extract", "quality", "clean", "dedup", "decontaminate", "shard", "count", "learn", "pack"]
+CORPUS = ["extract", "quality", "clean", "dedup", "decontaminate", "shard", "count", "learn", "measure", "pack"]
 
 
 class Workspace:
@@ -63,7 +63,7 @@ class Workspace:
         params["shard"] |= {"val_per_10000": 1500, "test_per_10000": 1500}
         params["shard"] |= {"leak_threshold": 1.0, "leak_containment": 0}  # else it takes the copies that dedup leaves
         params["dedup"]["containment_threshold"] = 0  # the near copies hold each other whole
-        params["learn"]["vocab_size"] = 300
+        params["learn"] |= {"vocab_size": 300, "more_sizes": [280]}
         params["pack"]["seq_len"] = 32
         params["pretrain"] |= {
             "steps": 4, "rows_per_step": 4, "rows_per_micro_batch": 4, "evaluate_every": 2, "val_rows": 8,
@@ -167,7 +167,12 @@ def test_a_threshold_that_changes_no_decision_runs_dedup_and_the_report_that_nam
 
 def test_a_threshold_that_changes_a_decision_rebuilds_what_follows(workspace: Workspace) -> None:
     workspace.set_param("dedup", "threshold", 0.95)
-    assert workspace.repro() == ["dedup", "shard", "count", "learn", "pack", *TRAINING]
+    assert workspace.repro() == ["dedup", "shard", "count", "learn", "measure", "pack", *TRAINING]
+
+
+def test_another_further_size_of_the_vocabulary_is_measured_and_trains_nothing_anew(workspace: Workspace) -> None:
+    workspace.set_param("learn", "more_sizes", [290])
+    assert workspace.repro() == ["learn", "measure", "report"]
 
 
 def test_a_learning_rate_runs_training_and_later(workspace: Workspace) -> None:

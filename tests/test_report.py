@@ -23,6 +23,7 @@ def data(tmp_path: Path) -> Path:
     stages.write_corpus()
     stages.write_tokens()
     stages.write_training()
+    stages.write_measured()
     return tmp_path / "data"
 
 

@@ -4,11 +4,8 @@ A section is None when the stage that it needs has not run; the template then sa
 here knows of HTML but the charts, which are drawn where their numbers are.
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from pipelines.reporting import charts, facts, funnel
 from pipelines.reporting.duplicates import MEASURE_NAMES
@@ -22,7 +19,6 @@ from pipelines.spine.ledger import REST, Ledger
 SMOOTHING_PERCENT = 1
 #: How much of the first steps is left out of the loss chart: they fall from ln(vocabulary) and flatten the rest.
 STEPS_HIDDEN_PERCENT = 3
-TOKENS_SHOWN = 24
 TALLIED_SHOWN = 20
 #: Stages whose sources, edits and tallies have a section of their own.
 TOLD_BELOW = ("clean",)
@@ -31,7 +27,6 @@ BESIDE = ("quality", "decontaminate")
 
 #: The row of the evaluation that is no baseline.
 OURS = "this model"
-SPACES = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 
 Section = dict[str, Any] | None
 
@@ -109,35 +104,6 @@ def documents_section(flow: Flow, readings: Readings) -> Section:
         "chart": chart, "before": before, "after": after, "compares": compares, "tables": tables, "bars": bars,
         "legends": legends, "files": fetched_files(flow), "sources": before.values("source"),
     }  # fmt: skip
-
-
-def tokenizer_section(flow: Flow, readings: Readings) -> Section:
-    """The vocabulary, how much text a token spells, and tokens to look at."""
-    if readings.vocabulary is None:
-        return None
-    spelled, special = readings.vocabulary
-    learned = [index for index in range(len(spelled)) if not special[index]]
-    longest = sorted(learned, key=lambda index: (-len(spelled[index]), index))[:TOKENS_SHOWN]
-    section: dict[str, Any] = {
-        "size": len(spelled),
-        "special": [spelled[index].decode() for index in range(len(spelled)) if special[index]],
-        "merges": sum(len(spelled[index]) > 1 for index in learned),
-        "metrics": {"bytes_per_token": None, **(flow["learn"].json("metrics.json") or {})},
-        "longest": [(show_token(spelled[index]), len(spelled[index])) for index in longest],
-        "ratios": [(split, f.text_bytes, f.text) for split, f in readings.tokens.items() if f.text],
-        "frequent": [],
-        "total": 0,
-    }
-    sizes = np.bincount([len(spelled[index]) for index in learned])[1:]
-    labels = [str(size) for size in range(1, len(sizes) + 1)]
-    section["chart"] = charts.columns(labels, [("tokens", "after", sizes.tolist())], "tokens by bytes")
-    if readings.token_counts is not None and (total := int(readings.token_counts[learned].sum())):
-        counts = readings.token_counts
-        most = sorted(learned, key=lambda index: (-counts[index], index))[:TOKENS_SHOWN]
-        section["frequent"] = [(show_token(spelled[index]), int(counts[index])) for index in most]
-        section["total"] = total
-        section["unused"] = sum(counts[index] == 0 for index in learned)
-    return section
 
 
 def packing_section(readings: Readings) -> Section:
@@ -241,24 +207,6 @@ def flat(value: object, name: str = "") -> list[tuple[str, str]]:
     if isinstance(value, list):
         return [(name, ", ".join(map(str, value)))]
     return [(name, str(value))] if name else []
-
-
-def show_token(token: bytes) -> str:
-    """A token as text with visible spaces, long runs of them counted; bytes that are no whole characters as hexadecimal.
-
-    >>> show_token(b" the\\n"), show_token(b" " * 8), show_token(b"\\xe3\\x81")
-    ('␣the⏎', '␣×8', '\\\\xe3\\\\x81')
-    """
-    try:
-        text = token.decode("utf-8")
-    except UnicodeDecodeError:
-        return "".join(f"\\x{byte:02x}" for byte in token)
-    shown = []
-    for char, run in itertools.groupby(text):
-        length = sum(1 for _ in run)
-        name = SPACES.get(char, char if char.isprintable() else f"⟨{ord(char):x}⟩")
-        shown.append(name * length if name == char or length < 4 else f"{name}×{length}")
-    return "".join(shown)
 
 
 def _score_bar(row: Mapping[str, Any], worst: int) -> charts.Markup:

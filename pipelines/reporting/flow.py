@@ -19,8 +19,8 @@ from pipelines.spine.manifest import NAME, Manifest, Shard, read_manifest
 
 #: The stages in the order in which text passes them.
 STAGES = (
-    "fetch", "extract", "quality", "clean", "dedup", "decontaminate", "shard", "count", "learn", "pack", "pretrain",
-    "evaluate", "export",
+    "fetch", "extract", "quality", "clean", "dedup", "decontaminate", "shard", "count", "learn", "measure",
+    "pack", "pretrain", "evaluate", "export",
 )  # fmt: skip
 
 

@@ -135,6 +135,9 @@ def _token_checks(flow: Flow, readings: Readings) -> list[Check]:
     checks = []
     packed, learned = flow["pack"].ledger, (flow["learn"].json("metrics.json") or {}).get("train_tokens")
     scores = flow["evaluate"].json("metrics.json") or {}
+    measured = (flow["measure"].json("metrics.json") or {}).get("train_tokens")
+    if learned is not None and measured is not None:
+        checks.append(Check("train tokens by learn", learned, "train tokens by measure", measured, "measure"))
     for split, found in readings.tokens.items():
         if packed is not None:
             given, left = packed.given[split], f"{split} tokens that pack gave"
