@@ -14,8 +14,8 @@ from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.schema import DOCUMENT
 from pipelines.spine.shards import ParquetShard
 from tokenizer.bpe import learn_merges
+from tokenizer.counting import count_pre_tokens
 from tokenizer.encoding import DOCUMENT_START, Encoder, tokenizer_json
-from tokenizer.patterns import count_pre_tokens
 
 PATTERN = "gpt2"
 #: Prime to the others, so that rows, documents and files end at different places.
@@ -72,7 +72,8 @@ def write_pack(folder: Path, wide: bool) -> Path:
 
 
 def _counts(texts: Iterable[str]) -> list[tuple[bytes, int]]:
-    return list(count_pre_tokens(texts, PATTERN).items())
+    table = count_pre_tokens(pa.array(list(texts), pa.string()), PATTERN)
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
 def _wide_merges(texts: Iterable[str]) -> list[tuple[bytes, bytes]]:

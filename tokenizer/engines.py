@@ -186,8 +186,11 @@ def texts_with_unassigned(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         data: UTF-8 of all texts, uint8.
         offsets: where each text begins, int64 ``[texts + 1]``.
     """
+    at = _beyond_ascii(data)
+    if not len(at):
+        return at
     leads, unassigned = _unassigned()
-    at = np.flatnonzero(leads[data])
+    at = at[leads[data[at]]]
     if not len(at):
         return at
     padded = np.append(data, np.zeros(3, np.uint8)) if at[-1] + 3 >= len(data) else data
@@ -201,13 +204,26 @@ def texts_with_unassigned(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return np.unique(np.searchsorted(offsets, at, side="right") - 1)
 
 
+def _beyond_ascii(data: np.ndarray) -> np.ndarray:
+    """The places of bytes from 0x80 on, and of some before; eight bytes are looked at together, most texts being ASCII."""
+    whole = len(data) // 8 * 8
+    words = np.flatnonzero(data[:whole].view(np.uint64) & np.uint64(0x8080808080808080))
+    if len(words) * 4 > len(data) // 8:
+        return np.flatnonzero(data >= 0x80)
+    return np.concatenate([(words[:, None] * 8 + np.arange(8)).reshape(-1), np.arange(whole, len(data))])
+
+
 @functools.cache
 def _unassigned() -> tuple[np.ndarray, np.ndarray]:
     """Masks: lead bytes of characters with unassigned ones among them ``[256]``, and unassigned code points."""
-    unassigned = np.array([unicodedata.category(chr(code)) == "Cn" for code in range(0x110000)])
+    # Asked one by one are the planes that hold characters; of the others no code point is assigned, or is for private use.
+    unassigned = np.ones(0x110000, bool)
+    for plane in (range(0x40000), range(0xE0000, 0xE1000)):
+        unassigned[plane] = [unicodedata.category(chr(code)) == "Cn" for code in plane]
+    codes = np.flatnonzero(unassigned)
     leads = np.zeros(256, bool)
-    for code in np.flatnonzero(unassigned).tolist():
-        leads[chr(code).encode()[0]] = True
+    for first, last, mark, shift in ((0x80, 0x800, 0xC0, 6), (0x800, 0x10000, 0xE0, 12), (0x10000, 0x110000, 0xF0, 18)):
+        leads[mark | codes[(codes >= first) & (codes < last)] >> shift] = True
     return leads, unassigned
 
 
