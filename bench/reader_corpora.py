@@ -1,6 +1,7 @@
 """Small corpora that hold what a format can get wrong, packed by the real stage with vocabularies of both widths."""
 
 import itertools
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -15,7 +16,6 @@ from pipelines.spine.schema import DOCUMENT
 from pipelines.spine.shards import ParquetShard
 from tokenizer.bpe import learn_merges
 from tokenizer.encoding import DOCUMENT_START, Encoder, tokenizer_json
-from tokenizer.patterns import count_pre_tokens
 
 PATTERN = "gpt2"
 #: Prime to the others, so that rows, documents and files end at different places.
@@ -72,7 +72,9 @@ def write_pack(folder: Path, wide: bool) -> Path:
 
 
 def _counts(texts: Iterable[str]) -> list[tuple[bytes, int]]:
-    return list(count_pre_tokens(texts, PATTERN).items())
+    """Words with the space before them: close to what the pattern cuts, and merges across its cuts are never applied."""
+    counts = Counter(word.encode() for text in texts for word in re.findall(r" ?\S+", text))
+    return sorted(counts.items())
 
 
 def _wide_merges(texts: Iterable[str]) -> list[tuple[bytes, bytes]]:
