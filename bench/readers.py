@@ -169,7 +169,7 @@ def main(argv: Sequence[str]) -> None:
 def _compare(pack: Path, to: str) -> bool:
     rows = TokenRows(pack, "train")
     folder = SCRATCH / "exports" / f"{rows.facts.vocab_size}-{to}"
-    said = export_tokens(pack, "train", to, folder)
+    said = export_tokens(pack, "train", to, folder, None, "data/export")
     version, found = read_by_peer(to, folder, SCRATCH / f"{to}.npz")
     wrong = differing(found, EXPECTED[to](rows))
     items = said["rows"] if said["holds"] == "rows" else said["documents"]

@@ -33,13 +33,13 @@ VERSION = 1
 def main(argv: Sequence[str]) -> None:
     """The command."""
     args = _parser().parse_args(argv)
-    report = export_tokens(args.input, args.split, args.to, Path(args.output), args.document_token)
+    report = export_tokens(args.input, args.split, args.to, Path(args.output), args.document_token, args.tokenizer)
     unit = f"{report['rows']:,} rows" if report["holds"] == "rows" else f"{report['documents']:,} documents"
     print(f"export_tokens: {report['tokens']:,} tokens in {unit}; folder {args.output}", file=sys.stderr)
 
 
 def export_tokens(
-    pack: str | Path, split: str, to: str, output: Path, document_token: str | None = None
+    pack: str | Path, split: str, to: str, output: Path, document_token: str | None, tokenizer: str
 ) -> dict[str, Any]:
     """Writes the split to the folder ``output``; returns what ``export.json`` says. Equal input, equal bytes.
 
@@ -49,19 +49,22 @@ def export_tokens(
         to: a name in ``FORMATS``.
         output: a new folder; one that holds this very export already is left as it is.
         document_token: ``start`` or ``end`` of each document; the format's own custom when not given.
+        tokenizer: the tokenizer's folder or name for those who read the export; only datatrove's files carry it.
     Raises:
         CorpusmillError: an unknown format or split, an empty split, a vocabulary too large, a folder that holds
             something else, or tokens that are not those of the ledger.
     """
     form = _known(to, split, document_token)
+    if not tokenizer or "|" in tokenizer or not tokenizer.isprintable():
+        raise CorpusmillError("not a name", where="--tokenizer", expected="a folder or a name", got=repr(tokenizer))
     common, manifest, shards = _opened(pack, split)
     place = document_token or form.document_token
     identity: dict[str, Any] = {
         "schema_version": VERSION, "format": to, "split": split, "holds": form.holds,
-        "document_token": place,
+        "document_token": place, "tokenizer": tokenizer,
         "shards": [{"name": s.name, "sha256": s.sha256} for s in shards],
     }  # fmt: skip
-    facts = SplitFacts(split, common.seq_len, common.vocab_size, common.tokenizer_sha256)
+    facts = SplitFacts(split, common.seq_len, common.vocab_size, common.tokenizer_sha256, tokenizer)
     _check_vocabulary(to, form, facts)
     if not already_exported(output, identity):
         source = _Counted([manifest.path_of(shard) for shard in shards], common, place)
@@ -204,6 +207,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--document-token", metavar="PLACE", help="start or end of each document (default: the format's custom)"
     )
+    parser.add_argument(
+        "--tokenizer", default="data/export", metavar="NAME",
+        help="its folder or name for nanotron, which loads it by what datatrove's metadata say (default: %(default)s)",
+    )  # fmt: skip
     return parser
 
 

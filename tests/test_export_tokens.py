@@ -54,7 +54,7 @@ def encoded(pack: Path, split: str) -> list[list[int]]:
 
 
 def export(pack: Path, to: str, output: Path, split: str = "train", place: str | None = None) -> Path:
-    export_tokens.export_tokens(pack, split, to, output, place)
+    export_tokens.export_tokens(pack, split, to, output, place, "data/export")
     return output
 
 
@@ -191,12 +191,15 @@ def test_ids_above_65_535_are_written_as_32_bits(tmp_path: Path, large_pack: Pat
         assert (said["vocab_size"], said["tokens"]) == (65_793, rows * 17)
 
 
+DEFAULTS = {"document_token": None, "tokenizer": "data/export"}
+
+
 def refused(pack: Path, tmp_path: Path, message: str, to: str = "megatron", split: str = "train", **other) -> str:
     """The message of an export that fails with ``message`` and leaves nothing."""
     output = other.pop("output", tmp_path / "out")
     before = sorted(path for path in tmp_path.rglob("*"))
     with pytest.raises(CorpusmillError, match=message) as caught:
-        export_tokens.export_tokens(pack, split, to, output, **other)
+        export_tokens.export_tokens(pack, split, to, output, **{**DEFAULTS, **other})
     assert sorted(path for path in tmp_path.rglob("*")) == before
     return str(caught.value)
 
@@ -205,6 +208,7 @@ def test_bad_input_is_refused_with_what_would_have_been_right(tmp_path: Path, pa
     assert "datatrove, huggingface, litdata" in refused(pack, tmp_path, "unknown format", to="gguf")
     assert "train, val, test" in refused(pack, tmp_path, "unknown split", split="dev")
     assert "start, end" in refused(pack, tmp_path, "unknown place", document_token="middle")
+    refused(pack, tmp_path, "not a name", tokenizer="a|b")
     said = refused(pack, tmp_path, "mds holds rows as they were packed", to="mds", document_token="end")
     assert "datatrove, llmc, megatron, nanogpt" in said
     assert "dvc repro" in refused(tmp_path / "nowhere", tmp_path, "no manifest")
@@ -273,7 +277,7 @@ def test_a_killed_export_leaves_no_folder_and_the_next_one_clears_up(tmp_path: P
         "def write(folder, facts, shards):\n"
         "    (folder / 'half.bin').write_bytes(b'half'); print('written', flush=True); time.sleep(60)\n"
         "f.FORMATS['nanogpt'] = dataclasses.replace(f.FORMATS['nanogpt'], write=write)\n"
-        "export_tokens.export_tokens(sys.argv[1], 'train', 'nanogpt', Path(sys.argv[2]))\n"
+        "export_tokens.export_tokens(sys.argv[1], 'train', 'nanogpt', Path(sys.argv[2]), None, 'data/export')\n"
     )
     command = [sys.executable, "-c", slow, str(pack), str(tmp_path / "out")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).resolve().parents[1])

@@ -19,7 +19,10 @@ from pipelines.token_formats.megatron import write_megatron
 from pipelines.token_formats.nanogpt import write_nanogpt
 from pipelines.token_shards import Row
 
-SMALL, LARGE = SplitFacts("train", 4, 300, "ab" * 32), SplitFacts("train", 4, 70_000, "ab" * 32)
+SMALL, LARGE = (
+    SplitFacts("train", 4, 300, "ab" * 32, "data/export"),
+    SplitFacts("train", 4, 70_000, "ab" * 32, "data/export"),
+)
 
 
 def documents(facts: SplitFacts, last: int = 258) -> list[tuple[str, list[np.ndarray]]]:
@@ -92,7 +95,7 @@ def test_datatrove_has_a_file_a_shard_with_the_ends_of_its_documents(tmp_path: P
     assert (tmp_path / "train-s-0.ds.index").read_bytes() == struct.pack("<2Q", 3, 4)
     assert (tmp_path / "train-s-1.ds").read_bytes() == pack(0, 7, 8, 9, last)
     assert (tmp_path / "train-s-1.ds.index").read_bytes() == struct.pack("<Q", 5)
-    assert (tmp_path / "train-s-1.ds.metadata").read_text() == f"corpusmill-abababababab|{size}\n5\n5.00 T"
+    assert (tmp_path / "train-s-1.ds.metadata").read_text() == f"data/export|{size}\n5\n5.00 T"
 
 
 def test_tokens_are_said_in_three_digits() -> None:
@@ -121,7 +124,7 @@ def test_mds_holds_a_sample_a_row_with_its_segments(tmp_path: Path) -> None:
 
 
 def test_mds_says_how_long_a_row_of_many_segments_is(tmp_path: Path) -> None:
-    facts = SplitFacts("train", 299, 70_000, "ab" * 32)
+    facts = SplitFacts("train", 299, 70_000, "ab" * 32, "data/export")
     row = Row(np.full(300, 69_999, "<u4"), np.ones(300, np.int32), np.zeros(300, np.int32))
     write_mds(tmp_path, facts, [("train-s-0", [row])])
     content = (tmp_path / "shard.00000.mds").read_bytes()

@@ -2,10 +2,12 @@
 
     .ds            ids, uint16 or uint32, of all documents one after another
     .ds.index      where each document ends, in tokens: uint64 [documents]
-    .ds.metadata   three lines: tokenizer and bytes an id (``name|2``), tokens, tokens again for people
+    .ds.metadata   three lines: tokenizer and bytes an id (``data/export|2``), tokens, tokens again for people
 
 The readers (``DatatroveFolderDataset``, nanotron) cut each file into windows of ``seq_len`` + 1 and leave out what
-remains at its end. Source: huggingface/datatrove 0.10.1, pipeline/tokens/tokenizer.py and utils/dataset.py.
+remains at its end. nanotron loads the tokenizer that the first line names with ``AutoTokenizer``, so it must be one
+that loads. Source: huggingface/datatrove 0.10.1, pipeline/tokens/tokenizer.py and utils/dataset.py; nanotron's
+config/config.py (``NanosetDatasetsArgs``).
 """
 
 from array import array
@@ -29,7 +31,7 @@ def write_datatrove(folder: Path, facts: SplitFacts, shards: Documents) -> int:
                 ends.append(written)
         with storage.publishing(folder / f"{name}.ds.index") as file:
             file.write(np.frombuffer(ends, np.uint64).astype("<u8").tobytes())
-        tokenizer = f"corpusmill-{facts.tokenizer_sha256[:12]}|{facts.dtype.itemsize}"
+        tokenizer = f"{facts.tokenizer}|{facts.dtype.itemsize}"
         storage.write_text(folder / f"{name}.ds.metadata", f"{tokenizer}\n{written}\n{metric(written)}")
         total += written
     return total

@@ -25,12 +25,14 @@ class SplitFacts:
         seq_len: targets a row; a row holds one token more.
         vocab_size: ids are in ``[0, vocab_size)``.
         tokenizer_sha256: of ``tokenizer.json``.
+        tokenizer: what a trainer gives to ``AutoTokenizer.from_pretrained``: a folder or a name on the hub.
     """
 
     split: str
     seq_len: int
     vocab_size: int
     tokenizer_sha256: str
+    tokenizer: str
 
     @property
     def dtype(self) -> np.dtype:
