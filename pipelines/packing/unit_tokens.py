@@ -82,7 +82,7 @@ class UnitTokens:
                 "documents of several sources in one text shard", where=self.where,
                 got=", ".join(sorted(self.sources)[:5]), hint="rows never mix sources: write a file for each source",
             )  # fmt: skip
-        ids, offsets = self.encoder.encode_documents(batch["text"].to_pylist())
+        ids, offsets = self.encoder.encode_documents(batch["text"])
         self._ids.extend(ids)
         self.doc_ids.append(_copied(batch["doc_id"]))
         self.lengths.append(np.diff(offsets))
