@@ -123,7 +123,7 @@ class Exhausted:
         self._encoder = encoder
 
     def encode_documents(self, texts):
-        if sum(map(len, texts)) > 1000:
+        if sum(len(text.as_py()) for text in texts) >= 1000:
             raise MemoryError
         return self._encoder.encode_documents(texts)
 
