@@ -4,8 +4,11 @@ All read the same texts (datatrove as JSON lines) with the same ``tokenizer.json
 here from the text), each on one core; ours and datatrove on two cores with two workers too. Ours also packs rows and
 writes shards, datatrove writes ids, ``tokenizers`` writes nothing. The peers, being slow, read a part of the text.
 
-whole      the text once, everything counted: start-up, loading, the first sight of every word
-warm       the text several times over (other ids), so that start-up weighs little and common words are known
+start      a few articles: what a tool takes before it has seen any text worth mentioning
+once       the text once, every word of it new at first
+warm       the text many times over (other ids): the common words are known, as in a corpus of some GB
+
+Speeds are of what a run reads beyond a start, over what it takes beyond a start; the table has the whole runs.
 
 ``python -m bench.tokenization`` prints the table and writes ``logs/bench-tokenization.json``.
 """
@@ -27,12 +30,13 @@ import yaml
 from bench.bpe import learn, write_apart
 from bench.duplicates_peers import write_json_lines
 from bench.peers import DATATROVE, pinned_python
-from bench.tools import Usage, run_alone
+from bench.tools import OURS, Usage, run_alone
 from pipelines.runner import WORKERS
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.lineage import VERSIONS_FILE
 
 LOG = Path("logs/bench-tokenization.json")
+LIBRARY = "tokenizers"
 VOCAB_SIZE, SEQ_LEN = 32_000, 2048
 GOAL, FLOOR = 70, 50  # MB/s of CPU on one core
 PEER_GOAL, PEER_FLOOR = 25, 15  # times as fast
@@ -48,14 +52,6 @@ class Run:
     workers: int
     megabytes: float
     usage: Usage
-
-    @property
-    def by_clock(self) -> float:
-        return self.megabytes / self.usage.seconds
-
-    @property
-    def by_cpu(self) -> float:
-        return self.megabytes / self.usage.cpu_seconds
 
 
 def pack(corpus: Path, tokenizer: Path, scratch: Path, workers: int) -> Usage:
@@ -94,26 +90,31 @@ def _write_lines(corpus: Path, folder: Path) -> None:
     write_json_lines(folder, [text for path in paths for text in pq.read_table(path)["text"].to_pylist()])
 
 
-def measure(data: Path, folder: Path, megabytes: float, peer_megabytes: float, copies: int) -> list[Run]:
-    """One round of every run."""
-    once, warm, part = folder / "once", folder / "warm", folder / "part"
-    sizes = {
-        "once": write_apart(data, megabytes, once, 1) / 1e6,
-        "warm": write_apart(data, megabytes, warm, copies) / 1e6,
-        "part": write_apart(data, peer_megabytes, part, 1) / 1e6,
-    }
-    lines = folder / "lines"
-    write_lines_apart(part, lines)
-    learn(once, folder / "vocabulary", VOCAB_SIZE)
+def measure(data: Path, folder: Path, megabytes: dict[str, float], copies: int) -> list[Run]:
+    """One round of every run; ``megabytes`` of the texts "start", "part" and "once"."""
+    sizes = {text: write_apart(data, size, folder / text, 1) / 1e6 for text, size in megabytes.items()}
+    sizes["warm"] = write_apart(data, megabytes["once"], folder / "warm", copies) / 1e6
+    for text in ("start", "part"):
+        write_lines_apart(folder / text, folder / f"{text}-lines")
+    learn(folder / "once", folder / "vocabulary", VOCAB_SIZE)
     tokenizer = folder / "vocabulary/learn/tokenizer.json"
-    return [
-        Run("ours", "whole", 1, sizes["once"], pack(once, tokenizer, folder / "ours", 1)),
-        Run("tokenizers", "part", 1, sizes["part"], run_library(part, tokenizer)),
-        Run("datatrove", "part", 1, sizes["part"], run_datatrove(lines, tokenizer, folder / "theirs", 1)),
-        Run("ours", "warm", 1, sizes["warm"], pack(warm, tokenizer, folder / "ours", 1)),
-        Run("ours", "warm", 2, sizes["warm"], pack(warm, tokenizer, folder / "ours", 2)),
-        Run("datatrove", "part", 2, sizes["part"], run_datatrove(lines, tokenizer, folder / "theirs", 2)),
-    ]
+    runs = []
+    for workers, texts in ((1, ("start", "once", "warm")), (2, ("start", "warm"))):
+        for text in texts:
+            used = pack(folder / text, tokenizer, folder / "ours", workers)
+            runs.append(Run(OURS, text, workers, sizes[text], used))
+        for text in ("start", "part"):
+            used = run_datatrove(folder / f"{text}-lines", tokenizer, folder / "theirs", workers)
+            runs.append(Run(DATATROVE, text, workers, sizes[text], used))
+    runs += [Run(LIBRARY, text, 1, sizes[text], run_library(folder / text, tokenizer)) for text in ("start", "part")]
+    return runs
+
+
+def net(run: Run, start: Run) -> tuple[float, float]:
+    """MB/s by the clock and by CPU of what ``run`` did beyond ``start``."""
+    megabytes = run.megabytes - start.megabytes
+    used, before = run.usage, start.usage
+    return megabytes / (used.seconds - before.seconds), megabytes / (used.cpu_seconds - before.cpu_seconds)
 
 
 def verdict(value: float, goal: float, floor: float) -> str:
@@ -123,24 +124,30 @@ def verdict(value: float, goal: float, floor: float) -> str:
 
 def report(runs: Sequence[Run]) -> None:
     """Prints the table and the ratios of this run."""
-    print(f"{'tool':12} {'text':6} workers      MB  wall s   CPU s    MB/s MB/CPU s peak MB")
-    for run in runs:
-        used = run.usage
-        print(f"{run.tool:12} {run.text:6} {run.workers:7} {run.megabytes:7.1f} {used.seconds:7.1f} {used.cpu_seconds:7.1f}"
-              f" {run.by_clock:7.1f} {run.by_cpu:8.1f} {used.peak_bytes / 1e6:7.0f}")  # fmt: skip
+    print(f"{'tool':12} {'text':6} workers      MB  wall s   CPU s peak MB    MB/s MB/CPU s")
     by = {(run.tool, run.text, run.workers): run for run in runs}
-    whole, warm = by["ours", "whole", 1], by["ours", "warm", 1]
-    print(f"one core, warm: {warm.by_cpu:.0f} MB/s of CPU ({verdict(warm.by_cpu, GOAL, FLOOR)})")
-    for peer in ("tokenizers", "datatrove"):
-        for label, ours in (("whole", whole), ("warm", warm)):
-            ratio = ours.by_cpu / by[peer, "part", 1].by_cpu
-            print(f"{label}: {ratio:.1f} x {peer} by CPU on one core ({verdict(ratio, PEER_GOAL, PEER_FLOOR)})")
-    scaling = by["ours", "warm", 2].by_clock / warm.by_clock
+    speeds = {}
+    for (tool, text, workers), run in by.items():
+        used = run.usage
+        line = f"{tool:12} {text:6} {workers:7} {run.megabytes:7.1f} {used.seconds:7.1f} {used.cpu_seconds:7.1f}"
+        line += f" {used.peak_bytes / 1e6:7.0f}"
+        if text != "start":
+            speeds[tool, text, workers] = speed = net(run, by[tool, "start", workers])
+            line += f" {speed[0]:7.1f} {speed[1]:8.1f}"
+        print(line)
+    for text in ("once", "warm"):
+        by_cpu = speeds[OURS, text, 1][1]
+        print(f"{text}, one core: {by_cpu:.0f} MB/s of CPU ({verdict(by_cpu, GOAL, FLOOR)})")
+        for peer in (LIBRARY, DATATROVE):
+            ratio = by_cpu / speeds[peer, "part", 1][1]
+            print(f"{text}, one core: {ratio:.1f} x {peer} by CPU ({verdict(ratio, PEER_GOAL, PEER_FLOOR)})")
+    scaling = speeds[OURS, "warm", 2][0] / speeds[OURS, "warm", 1][0]
     print(
         f"two workers on two cores: {scaling:.2f} x one by the clock ({verdict(scaling, SCALING_GOAL, SCALING_GOAL)})"
     )
-    growth = warm.usage.peak_bytes / whole.usage.peak_bytes
-    print(f"peak memory at {warm.megabytes / whole.megabytes:.0f} x the text: {growth:.2f} x")
+    once, warm = by[OURS, "once", 1], by[OURS, "warm", 1]
+    growth = warm.usage.peak_bytes / once.usage.peak_bytes
+    print(f"peak memory at {warm.megabytes / once.megabytes:.0f} x the text: {growth:.2f} x")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -151,10 +158,11 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder that holds the bench text")
     parser.add_argument("--megabytes", type=float, default=100.0, help="of text that ours reads once")
     parser.add_argument("--peer-megabytes", type=float, default=16.0, help="of text that the peers read")
-    parser.add_argument("--copies", type=int, default=8, help="how often ours reads it when warm")
+    parser.add_argument("--copies", type=int, default=24, help="how often ours reads it when warm")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="corpusmill-bench-") as name:
-        runs = measure(args.data, Path(name), args.megabytes, args.peer_megabytes, args.copies)
+        megabytes = {"start": 0.1, "part": args.peer_megabytes, "once": args.megabytes}
+        runs = measure(args.data, Path(name), megabytes, args.copies)
     report(runs)
     LOG.parent.mkdir(exist_ok=True)
     LOG.write_text(json.dumps([asdict(run) for run in runs], indent=1))
