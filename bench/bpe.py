@@ -62,9 +62,7 @@ def learn(corpus: Path, scratch: Path, vocab_size: int) -> dict[str, Usage]:
     """What `count` and `learn` take, each as its own command."""
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     params["count"] |= {"pattern": "gpt2", "num_partitions": 1}
-    params["learn"] |= {"vocab_size": vocab_size, "special_tokens": ["<|endoftext|>"]}
-    if "more_sizes" in params["learn"]:
-        params["learn"]["more_sizes"] = []
+    params["learn"] |= {"vocab_size": vocab_size, "more_sizes": [], "special_tokens": ["<|endoftext|>"]}
     scratch.mkdir()
     (scratch / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     shutil.copyfile(VERSIONS_FILE, scratch / VERSIONS_FILE)

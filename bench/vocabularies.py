@@ -74,7 +74,7 @@ def learn(texts: Sequence[str], pattern: str) -> list[Ours]:
     """Our vocabularies of both sizes."""
     table = count_pre_tokens(pa.array(texts, pa.string()), pattern)
     counts = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
-    params = LearnParams(SIZES[0], SIZES[1:], (DOCUMENT_START,))
+    params = LearnParams(SIZES[0], SIZES[1:], 10_000_000, (DOCUMENT_START,))
     files = learn_tokenizers(counts, pattern, params)
     return [Ours(f"ours-{size}, {pattern}", Encoder(text), [0]) for size, text in files.items()]
 

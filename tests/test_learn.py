@@ -12,19 +12,26 @@ from pipelines.spine.manifest import read_manifest, write_manifest
 from pipelines.spine.schema import COUNT, PATTERN_KEY
 from pipelines.spine.shards import ParquetShard
 from tokenizer.encoding import DOCUMENT_START, Encoder
-from tokenizer.learn import LearnParams, learn_tokenizers, main, measure
+from tokenizer.learn import LearnParams, learn_tokenizers, main, measure, most_frequent
 
 TEXTS = ["the cat and the other cat", "the weather there", "猫はいる。猫はいない。猫がいた。", "我们在这里，我们在那里"]
 COUNTS = pre_token_counts(TEXTS, "cjk-1")
 
 
 def params(vocab_size: int, *more_sizes: int) -> LearnParams:
-    return LearnParams(vocab_size, more_sizes, ("<|endoftext|>",))
+    return LearnParams(vocab_size, more_sizes, 1000, ("<|endoftext|>",))
 
 
 def learn_tokenizer(counts: list[tuple[bytes, int]], pattern: str, params: LearnParams) -> str:
     """The main size's file."""
     return learn_tokenizers(counts, pattern, params)[params.vocab_size]
+
+
+def count_batches(*batches: list[tuple[bytes, int]], pattern: str = "cjk-1") -> list[pa.RecordBatch]:
+    """Row groups of (pre-token, count), as `count` writes them."""
+    schema = COUNT.with_metadata({PATTERN_KEY: pattern})
+    rows = [[{"pre_token": token, "count": count} for token, count in batch] for batch in batches]
+    return [pa.RecordBatch.from_pylist(batch, schema=schema) for batch in rows]
 
 
 def write_counts(folder: Path, counts: list[tuple[bytes, int]], num_shards: int, pattern: str = "cjk-1") -> None:
@@ -40,12 +47,13 @@ def write_counts(folder: Path, counts: list[tuple[bytes, int]], num_shards: int,
     write_manifest(folder, shards)
 
 
-def run(tmp_path: Path, name: str, vocab_size: int = 270, more_sizes: tuple[int, ...] = ()) -> Path:
+def run(
+    tmp_path: Path, name: str, vocab_size: int = 270, more_sizes: tuple[int, ...] = (), max_pre_tokens: int = 1000
+) -> Path:
     """Runs the stage on ``tmp_path/count`` as its command does; the output folder."""
     file = tmp_path / f"{name}.yaml"
-    write_params(
-        file, learn={"vocab_size": vocab_size, "more_sizes": [*more_sizes], "special_tokens": [DOCUMENT_START]}
-    )
+    section = {"vocab_size": vocab_size, "more_sizes": [*more_sizes], "max_pre_tokens": max_pre_tokens}
+    write_params(file, learn=section | {"special_tokens": [DOCUMENT_START]})
     output = tmp_path / name
     options = {"--input": tmp_path / "count", "--output": output, "--params": file, "--cache": tmp_path / "cache"}
     main([str(word) for option in options.items() for word in option])
@@ -119,8 +127,9 @@ def test_an_empty_train_split_is_refused(tmp_path: Path) -> None:
 def test_sums_beyond_64_bits_are_measured_exactly() -> None:
     huge = 1 << 62
     encoder = Encoder(learn_tokenizer([(b"ab", 1)], "gpt2", params(258)))
-    assert measure([(b"ab", huge), (b"abc", huge)], encoder)["train_bytes"] == 5 * huge
-    assert measure([(b"ab", huge), (b"abc", huge)], encoder)["train_tokens"] == 3 * huge
+    (batch,) = count_batches([(b"ab", huge), (b"abc", huge)])
+    assert measure([batch], encoder)["train_bytes"] == 5 * huge
+    assert measure([batch, batch], encoder)["train_tokens"] == 6 * huge
 
 
 def test_several_sizes_come_from_one_training_and_ids_mean_the_same_in_each(tmp_path: Path) -> None:
@@ -135,7 +144,10 @@ def test_several_sizes_come_from_one_training_and_ids_mean_the_same_in_each(tmp_
     alone = run(tmp_path, "alone", 260)
     assert (alone / "tokenizer.json").read_bytes() == (output / "tokenizer-260.json").read_bytes()
     ledger = json.loads((output / "ledger.json").read_text())
-    assert (ledger["in"], ledger["apart"]) == (270, {"vocabulary_of_260": 260, "vocabulary_of_275": 275})
+    assert (ledger["in"], ledger["apart"]) == (
+        270,
+        {"pre_tokens": len(COUNTS), "vocabulary_of_260": 260, "vocabulary_of_275": 275},
+    )
     shares = json.loads((output / "metrics.json").read_text())
     assert shares["more_sizes"]["260"] < shares["bytes_per_token"] < shares["more_sizes"]["275"]
 
@@ -184,3 +196,26 @@ def test_the_card_says_what_it_was_learned_from_and_its_code_runs(tmp_path: Path
         exec("\n".join(before), names)
         ids.append(eval(last, names))
     assert ids == [Encoder(output / "tokenizer.json").encode_batch([TEXTS[2]])[0].tolist()] * 3
+
+
+def test_the_most_frequent_pre_tokens_are_kept_and_of_equals_the_first_by_bytes() -> None:
+    counts = [(b"d", 1), (b"a", 5), (b"c", 2), (b"b", 2), (b"e", 9), (b"f", 2)]
+    for cut in range(len(counts) + 1):
+        batches = count_batches(counts[:cut], counts[cut:])
+        kept, pattern = most_frequent(batches, 4)
+        assert (sorted(kept), pattern) == ([(b"a", 5), (b"b", 2), (b"c", 2), (b"e", 9)], "cjk-1")
+        assert sorted(most_frequent(batches, 6)[0]) == sorted(counts)
+    assert most_frequent(count_batches(*([row] for row in counts)), 1)[0] == [(b"e", 9)]
+
+
+def test_what_is_left_out_of_learning_is_counted_and_still_measured(tmp_path: Path) -> None:
+    write_counts(tmp_path / "count", COUNTS, 2)
+    whole = json.loads((run(tmp_path, "whole", 262) / "metrics.json").read_text())
+    output = run(tmp_path, "few", 262, max_pre_tokens=5)
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert metrics["train_bytes"] == whole["train_bytes"]
+    assert metrics["train_tokens"] >= whole["train_tokens"]
+    apart = json.loads((output / "ledger.json").read_text())["apart"]
+    assert (apart["pre_tokens"], apart["pre_tokens.left_out"]) == (len(COUNTS), len(COUNTS) - 5)
+    with pytest.raises(CorpusmillError, match=r"learn\.max_pre_tokens"):
+        run(tmp_path, "none", max_pre_tokens=0)

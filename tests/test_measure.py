@@ -37,7 +37,7 @@ SETTINGS = {
 def write_folders(root: Path) -> None:
     """count, learn and shard as their stages leave them."""
     write_counts(root / "count", pre_token_counts(TRAIN, PATTERN), 2, PATTERN)
-    sizes = {"vocab_size": 280, "more_sizes": [270], "special_tokens": [DOCUMENT_START]}
+    sizes = {"vocab_size": 280, "more_sizes": [270], "max_pre_tokens": 1000, "special_tokens": [DOCUMENT_START]}
     params = write_params(root / "learn.yaml", learn=sizes)
     options = ["--params", str(params), "--cache", str(root / "cache")]
     learn.main(["--input", str(root / "count"), "--output", str(root / "learn"), *options])

@@ -40,7 +40,7 @@ any_text = st.text() | st.text(st.sampled_from("the cat's猫は我们 \n\r\t<|en
 
 def made(pattern: str) -> dict[int, str]:
     counts = pre_token_counts(TEXTS, pattern)
-    return learn_tokenizers(counts, pattern, LearnParams(SIZES[0], SIZES[1:], SPECIALS))
+    return learn_tokenizers(counts, pattern, LearnParams(SIZES[0], SIZES[1:], 100_000, SPECIALS))
 
 
 CONTENTS = {pattern: made(pattern) for pattern in PATTERNS}

@@ -16,9 +16,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.spine import faults, storage
 from pipelines.spine.command import run_module
@@ -35,15 +39,17 @@ from tokenizer.ranks import tiktoken_ranks
 
 TOKENIZER, METRICS, SIZES, CARD = "tokenizer.json", "metrics.json", "sizes.json", "card.md"
 
-Counts = list[tuple[bytes, int]]
-
 
 @dataclass(frozen=True)
 class LearnParams:
-    """``params.yaml: learn``. Sizes count bytes, merges and special tokens together."""
+    """``params.yaml: learn``. Sizes count bytes, merges and special tokens together.
+
+    max_pre_tokens: merges are learned from so many, the most frequent; bounds the memory, 0.3 GB a million.
+    """
 
     vocab_size: int
     more_sizes: tuple[int, ...]
+    max_pre_tokens: int
     special_tokens: tuple[str, ...]
 
     @property
@@ -92,31 +98,38 @@ def file_names(size: int, params: LearnParams) -> tuple[str, str]:
     return f"{stem}.json", f"{stem}.tiktoken"
 
 
-def measure(counts: Sequence[tuple[bytes, int]], encoder: Encoder) -> dict[str, int | float]:
-    """How well the vocabulary fits the text it was learned from: what ``metrics.json`` holds."""
-    _, offsets = encoder.encode_batch([token.decode() for token, _ in counts])
-    num_bytes = sum(len(token) * count for token, count in counts)
-    # Python integers: a sum of 64-bit products could wrap.
-    num_tokens = sum(
-        tokens * count for tokens, (_, count) in zip((offsets[1:] - offsets[:-1]).tolist(), counts, strict=True)
-    )
+def measure(batches: Iterable[pa.RecordBatch], encoder: Encoder) -> dict[str, int | float]:
+    """How well the vocabulary fits the text it was learned from: what ``metrics.json`` holds.
+
+    Args:
+        batches: (pre_token, count) of the whole train text.
+        encoder: the tokenizer.
+    """
+    distinct = num_bytes = num_tokens = 0
+    for batch in batches:
+        pre_tokens, counts = batch.column(0), batch.column(1).to_pylist()
+        _, offsets = encoder.encode_batch(pre_tokens.cast(pa.string()))
+        distinct += len(counts)
+        # Python integers: a sum of 64-bit products could wrap.
+        num_bytes += sum(
+            size * count for size, count in zip(pc.binary_length(pre_tokens).to_pylist(), counts, strict=True)
+        )
+        num_tokens += sum(tokens * count for tokens, count in zip(np.diff(offsets).tolist(), counts, strict=True))
     return {
         "vocab_size": encoder.vocab_size,
-        "distinct_pre_tokens": len(counts),
+        "distinct_pre_tokens": distinct,
         "train_bytes": num_bytes,
         "train_tokens": num_tokens,
         "bytes_per_token": round(num_bytes / num_tokens, 4),
     }
 
 
-def read_counts(folders: Iterable[str]) -> tuple[Counts, str]:
-    """All (pre-token, count) rows of the folders, and the pattern that cut them.
+def read_counts(folders: Iterable[str]) -> Iterator[pa.RecordBatch]:
+    """The (pre_token, count) rows of the folders, a row group at a time; their metadata name the pattern.
 
     Raises:
-        CorpusmillError: no manifest, no rows, other columns than `count` writes, or counts by several patterns.
+        CorpusmillError: no manifest, or other columns than `count` writes.
     """
-    counts: Counts = []
-    patterns: set[str] = set()
     for folder in folders:
         manifest = read_manifest(folder).check()
         for shard in manifest.shards:
@@ -126,36 +139,69 @@ def read_counts(folders: Iterable[str]) -> tuple[Counts, str]:
                         "not a table of pre-token counts", where=str(manifest.path_of(shard)),
                         expected=COUNT.names, got=batch.schema.names, hint="give the output of `count` as --input",
                     )  # fmt: skip
-                patterns.add((batch.schema.metadata or {}).get(PATTERN_KEY, b"").decode())
-                counts += zip(*(column.to_pylist() for column in batch.columns), strict=True)
-    if not counts:
-        raise CorpusmillError("no pre-tokens to learn from", where=", ".join(folders), hint="is the train split empty?")
+                yield batch
+
+
+def most_frequent(batches: Iterable[pa.RecordBatch], limit: int) -> tuple[list[tuple[bytes, int]], str]:
+    """The ``limit`` most frequent pre-tokens and their counts, and the pattern that cut them; of equals, by their bytes.
+
+    Memory: twice ``limit`` rows of the column engine, then ``limit`` Python pairs.
+
+    Raises:
+        CorpusmillError: no rows, or counts by several patterns.
+    """
+    kept, waiting, num_waiting = COUNT.empty_table(), [], 0
+    patterns: set[str] = set()
+    for batch in batches:
+        patterns.add((batch.schema.metadata or {}).get(PATTERN_KEY, b"").decode())
+        waiting.append(batch.replace_schema_metadata(None))
+        num_waiting += batch.num_rows
+        if num_waiting >= limit:
+            kept, waiting, num_waiting = _first(pa.concat_tables([kept, pa.Table.from_batches(waiting)]), limit), [], 0
+    kept = _first(pa.concat_tables([kept, pa.Table.from_batches(waiting, COUNT)]), limit)
+    where = "params.yaml: count.pattern"
+    if not kept.num_rows:
+        raise CorpusmillError(
+            "no pre-tokens to learn from", where="the output of `count`", hint="is the train split empty?"
+        )
     if len(patterns) > 1 or "" in patterns:
         raise CorpusmillError(
-            "the counts do not name one pattern that cut them", where=", ".join(folders), got=sorted(patterns),
+            "the counts do not name one pattern that cut them", where=where, got=sorted(patterns),
             hint="run `dvc repro count`",
         )  # fmt: skip
-    return counts, patterns.pop()
+    return list(zip(*(column.to_pylist() for column in kept.columns), strict=True)), patterns.pop()
+
+
+def _first(table: pa.Table, limit: int) -> pa.Table:
+    if table.num_rows <= limit:
+        return table
+    return table.sort_by([("count", "descending"), ("pre_token", "ascending")]).slice(0, limit).combine_chunks()
 
 
 def main(argv: Sequence[str]) -> None:
     """The stage's command."""
     with opened(STAGE, argv) as job:
         params: LearnParams = job.params
-        counts, pattern = read_counts(job.inputs)
+        if params.max_pre_tokens < 1:
+            raise CorpusmillError("too few", where="params.yaml: learn.max_pre_tokens", expected="1 or more")
+        counts, pattern = most_frequent(read_counts(job.inputs), params.max_pre_tokens)
         texts = learn_tokenizers(counts, pattern, params)
-        fits = {size: measure(counts, Encoder(text)) for size, text in texts.items()}
+        fits = {size: measure(read_counts(job.inputs), Encoder(text)) for size, text in texts.items()}
+        num_distinct = int(fits[params.vocab_size]["distinct_pre_tokens"])
         job.begin()
         names = _write_files(job.output, texts, params)
         storage.write_text(job.output / METRICS, dump(_metrics(fits)))
         facts = CardFacts(
-            pattern, params.special_tokens, fits, {size: file_names(size, params) for size in texts}, len(counts),
+            pattern, params.special_tokens, fits, {size: file_names(size, params) for size in texts}, num_distinct,
             _manifest_digests(job),
         )  # fmt: skip
         storage.write_text(job.output / CARD, tokenizer_card(facts))
         faults.reach("learn:written")
         shard = _shard(job.output / TOKENIZER, params.vocab_size)
-        job.publish([shard], _ledger(texts), others=[*names, SIZES, METRICS, CARD])
+        ledger = _ledger(texts)
+        ledger.apart("pre_tokens", num_distinct)
+        ledger.apart("pre_tokens.left_out", num_distinct - len(counts))
+        job.publish([shard], ledger, others=[*names, SIZES, METRICS, CARD])
 
 
 def _write_files(folder: Path, texts: Mapping[int, str], params: LearnParams) -> list[str]:
