@@ -50,7 +50,7 @@ check: $(STAMP)
 verify: $(STAMP) ## rebuild everything in a second clone without caches and compare dvc.lock byte by byte
 	@$(BIN)/python tests/verify_clone.py
 
-bench: $(STAMP) ## speed, memory and quality of extraction, cleaning and deduplication beside the peers, on ../shared/data (hours)
+bench: $(STAMP) ## speed, memory and quality of all that is done to text, beside the peers, on ../shared/data (hours)
 	@$(BIN)/python -m bench.wikipedia
 	@$(BIN)/python -m bench.speed
 	@$(BIN)/python -m bench.scaling
@@ -68,6 +68,15 @@ bench: $(STAMP) ## speed, memory and quality of extraction, cleaning and dedupli
 	@$(BIN)/python -m bench.duplicates_speed
 	@$(BIN)/python -m bench.duplicates_shuffle
 	@$(BIN)/python -m bench.leaks
+	@$(BIN)/python -m bench.engines
+	@$(BIN)/python -m bench.bpe
+	@$(BIN)/python -m bench.tokenization
+	@$(BIN)/python -m bench.vocabularies
+	@$(BIN)/python -m bench.hostile_strings
+	@$(BIN)/python -m bench.packing
+	@$(BIN)/python -m bench.trace
+	@$(BIN)/python -m bench.token_rows
+	@$(BIN)/python -m bench.readers
 
 clean: ## forget finished units, checkpoints and logs (artifacts and DVC's cache stay)
 	rm -rf .cache logs
