@@ -13,9 +13,9 @@ from tokenizer.patterns import PATTERNS, cuts_after_punctuation, split
 
 #: Each border's neighbours and look-alikes: spaces of every width, marks, signs that are no letters, contractions.
 PARTS = [
-    *"abZ1'.,/\n\r\t ，。《ー漢々あアヺー゙×÷éжѐ🏴", " ", "\n", " a", "'s", "ZZ", "\u0301", "\u00a0", "\u3000", "\u2028",
-    "\u202f", "\u205f", "\u1680", "\u200b", "\x85", "\x1c", "\u4dc0", "\u9fa5", "\u9fff", "\u3099", "ʰ", "ǅ", "Ⅷ", "٣", "ไม้",
-    "ſ",
+    *"abZ1'.,/\n\r\t ，。《“’—…１９ー漢々あアヺー゙×÷éжѐ🏴", " ", "\n", " a", "'s", "ZZ", "\u0301", "\u00a0", "\u3000",
+    "\u2028", "\u202f", "\u205f", "\u1680", "\u200b", "\x85", "\x1c", "\u4dc0", "\u9fa5", "\u9fff", "\u3099", "ʰ", "ǅ", "Ⅷ", "٣",
+    "ไม้", "ſ",
 ]  # fmt: skip
 TEXT = st.lists(st.sampled_from(PARTS), max_size=14).map("".join)
 
@@ -38,14 +38,23 @@ def test_english_falls_into_words_and_signs() -> None:
 
 def test_chinese_and_japanese_fall_into_clauses_and_for_some_patterns_signs_stand_apart() -> None:
     text = "我们在，见面。「東京」へ、らーめん"
-    assert found_in([text]) == ["我们在", "，见面", "。「東京", "」へ", "、らーめん"]
+    assert found_in([text]) == ["我们在", "，见面", "。「", "東京", "」へ", "、らーめん"]
     assert found_in([text], after=True) == ["我们在", "，", "见面", "。「", "東京", "」", "へ", "、", "らーめん"]
+
+
+def test_a_sign_at_a_texts_end_is_none_before_the_next_text() -> None:
+    assert found_in(["a`", "/b", " ", "/c", "//d"]) == ["a", "`", "/b", " ", "/c", "//", "d"]
 
 
 def test_numbers_stand_alone_and_for_some_patterns_words_after_signs() -> None:
     text = "x2026b (a-1) 'tis"
-    assert found_in([text]) == ["x", "2026", "b", " (a", "-", "1", ")", " 'tis"]
+    assert found_in([text]) == ["x", "2026", "b", " (", "a", "-", "1", ")", " 'tis"]
     assert found_in([text], after=True) == ["x", "2026", "b", " (", "a", "-", "1", ")", " 'tis"]
+
+
+def test_full_width_digits_and_quotes_part_chinese_too() -> None:
+    assert found_in(["从１５日起“菜篮子”2026年"]) == ["从", "１５", "日起", "“菜篮子", "”", "2026", "年"]
+    assert found_in([" “你 \u3000“你"]) == [" “", "你 \u3000“你"]
 
 
 def test_russian_words_are_told_from_their_signs() -> None:

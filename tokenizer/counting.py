@@ -16,20 +16,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.spine.schema import COUNT
-from tokenizer.chunks import chunks
+from tokenizer.chunks import WIDE_SIGNS, chunks
 from tokenizer.patterns import cuts_after_punctuation, split
 
-_WIDE = "[\u4e00-\u9f7f\u3041-\u3096\u30a1-\u30fa]"
+_WIDE_LETTER = "[\u4e00-\u9f7f\u3041-\u3096\u30a1-\u30fa]"
 #: One pre-token in every pattern. o200k cuts "iPhone", so a capital stands first or not at all; cjk cuts at a change of
 #: script. Letters are named by ranges, not classes: the column engine's Unicode is another one.
 WHOLE = (
-    r" ?[A-Z]?[a-z]+|[0-9]|[!-/:-@\[-`{-~]| ?[\x{400}-\x{42f}]?[\x{430}-\x{45f}]+"
+    rf" ?[A-Z]?[a-z]+|[0-9]| ?[!-&(-/:-@\[-`{{-~{WIDE_SIGNS}]+| ?[\x{{400}}-\x{{42f}}]?[\x{{430}}-\x{{45f}}]+"
     r"|[\x{4e00}-\x{9f7f}]+|[\x{3041}-\x{3096}]+|[\x{30a1}-\x{30fa}]+"
 )
-#: One pre-token in cl100k and o200k: Han and kana after at most one sign.
+#: One pre-token in some patterns: runs of digits; Han and kana together, in cl100k and o200k after at most one sign.
 _WHOLE_BY_STYLE = {
-    "gpt2": f"|{_WIDE}+",
-    "cl100k": f"|[\u3001\u3002\u300a-\u300f\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f]?{_WIDE}+",
+    "gpt2": f"|[0-9]+|{_WIDE_LETTER}+",
+    "cl100k": f"|[{WIDE_SIGNS}]?{_WIDE_LETTER}+",
     "cjk": "",
 }
 _WHOLE_BY_STYLE["o200k"] = _WHOLE_BY_STYLE["cl100k"]

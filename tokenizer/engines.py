@@ -48,7 +48,7 @@ _TWIN = {
     "cjk-1": "cl100k-1", "cjk-2": "cl100k-3", "cjk-3": "cl100k-3",
 }  # fmt: skip
 _HAS_NUMBER = r"\pN"
-_CJK_ALIKE = r" ?[A-Za-z]+(?:'(?:s|t|re|ve|m|ll|d))?| ?[!-&(-/:-@\[-`{-~]+\n*"
+_CJK_ALIKE = r" ?[A-Za-z]+(?:'(?:s|t|re|ve|m|ll|d))?| ?[!-&(-/:-@\[-`{-~]+\n+"
 
 Encoded = tuple[np.ndarray, np.ndarray]
 Engine = Callable[[pa.Array], Encoded]
