@@ -14,8 +14,8 @@ from tokenizer.patterns import PATTERNS, cuts_after_punctuation, split
 #: Each border's neighbours and look-alikes: spaces of every width, marks, signs that are no letters, contractions.
 PARTS = [
     *"abZ1'.,/\n\r\t ，。《“’—…１９ー漢々あアヺー゙×÷éжѐ🏴", " ", "\n", " a", "'s", "ZZ", "\u0301", "\u00a0", "\u3000",
-    "\u2028", "\u202f", "\u205f", "\u1680", "\u200b", "\x85", "\x1c", "\u4dc0", "\u9fa5", "\u9fff", "\u3099", "ʰ", "ǅ", "Ⅷ", "٣",
-    "ไม้", "ſ",
+    "\u2028", "\u202f", "\u205f", "\u1680", "\u200b", "\x85", "\x1c", "\u4dc0", "\u9fa5", "\u9fff", "\u3099", "ʰ", "ǅ",
+    "Ⅷ", "٣", "ไม้", "ſ",
 ]  # fmt: skip
 TEXT = st.lists(st.sampled_from(PARTS), max_size=14).map("".join)
 
