@@ -84,19 +84,33 @@ class MappedShard:
     def whole_documents(self) -> Iterator[tuple[str, Integers]]:
         """(doc_id, ids) of each document, start token first, in the order in which documents begin in the rows.
 
-        Packing is by shard, so a document never leaves its shard; memory is one shard's tokens.
+        Packing is by shard, so a document never leaves its shard. Memory: some 250 bytes for each piece of a document
+        that goes on in another row, and 1,024 rows; whole documents of one piece are never gathered.
 
         Raises:
             CorpusmillError: the pieces of a document overlap or leave a gap.
         """
-        pieces: dict[str, list[tuple[int, Integers]]] = {}
+        continuing = self._continuing()
         for batch in self._batches:
             for place, ids in enumerate(batch.doc_ids.to_pylist()):
-                row = batch.row(place)
-                for doc_id, start, length, offset in zip(ids, row.starts, row.lengths, row.offsets, strict=True):
-                    pieces.setdefault(doc_id, []).append((int(offset), row.tokens[start : start + length]))
-        for doc_id, found in pieces.items():
-            yield doc_id, self._joined(doc_id, sorted(found, key=lambda piece: piece[0]))
+                for doc_id, offset, tokens in _segments(batch.row(place), ids):
+                    if not offset:
+                        yield doc_id, self._joined(doc_id, [(0, tokens), *continuing.pop(doc_id, ())])
+        for doc_id, pieces in continuing.items():  # their documents begin nowhere
+            self._joined(doc_id, pieces)
+
+    def _continuing(self) -> dict[str, list[tuple[int, Integers]]]:
+        """(offset in the document, ids) of each piece that does not begin its document, by document and in order."""
+        pieces: dict[str, list[tuple[int, Integers]]] = {}
+        for batch in self._batches:
+            rows = batch.continuing_rows
+            for place, ids in zip(rows.tolist(), batch.doc_ids.take(pa.array(rows)).to_pylist(), strict=True):
+                for doc_id, offset, tokens in _segments(batch.row(place), ids):
+                    if offset:
+                        pieces.setdefault(doc_id, []).append((offset, tokens))
+        for found in pieces.values():
+            found.sort(key=lambda piece: piece[0])
+        return pieces
 
     def _joined(self, doc_id: str, pieces: list[tuple[int, Integers]]) -> Integers:
         """Each piece but the first repeats one token as context; without it the pieces are the document."""
@@ -135,6 +149,13 @@ class Row:
         return self.num_scored + int((self.offsets[1:] == 0).sum())
 
 
+def _segments(row: Row, doc_ids: list[str]) -> Iterator[tuple[str, int, Integers]]:
+    """(doc_id, offset in the document, ids) of each segment, left to right."""
+    columns = (row.starts.tolist(), row.lengths.tolist(), row.offsets.tolist())
+    for doc_id, start, length, offset in zip(doc_ids, *columns, strict=True):
+        yield doc_id, offset, row.tokens[start : start + length]
+
+
 class _RowGroup:
     """A record batch as numpy views; nothing is copied."""
 
@@ -150,6 +171,11 @@ class _RowGroup:
     @property
     def num_text_tokens(self) -> int:
         return int(self._lengths.sum()) - len(self._lengths)
+
+    @property
+    def continuing_rows(self) -> Integers:
+        """The rows that hold a piece of a document that began in another row."""
+        return np.unique(np.searchsorted(self._starts, np.flatnonzero(self._offsets), side="right") - 1)
 
     def row(self, index: int) -> Row:
         segments = slice(self._starts[index], self._starts[index + 1])

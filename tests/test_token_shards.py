@@ -1,10 +1,13 @@
 """Token shards as readers see them: rows, whole documents, and what is refused."""
 
+import tracemalloc
 from pathlib import Path
 
-from token_shards import TEXTS, write_pack, write_tokenizer
+import pytest
+from token_shards import TEXTS, write_pack, write_tokenizer, write_unit
 
-from pipelines.token_shards import SplitRows
+from pipelines.pack import PackParams
+from pipelines.token_shards import MappedShard, SplitRows
 from tokenizer.encoding import Encoder
 
 
@@ -15,3 +18,29 @@ def test_whole_documents_come_with_their_ids_and_are_what_was_encoded(tmp_path: 
     encoder = Encoder(tokenizer)
     assert found == {f"s:{key}": encoder.encode_documents([text])[0].tolist() for key, text in TEXTS[::5]}
     assert [tokens.tolist() for tokens in rows.shards[0].documents()] == list(found.values())
+
+
+@pytest.mark.parametrize("strategy", ["best_fit", "concatenate"])
+def test_whole_documents_come_in_the_order_in_which_they_begin_in_the_rows(tmp_path: Path, strategy: str) -> None:
+    tokenizer = write_tokenizer(tmp_path / "tokenizer.json")
+    (shard,) = SplitRows(write_pack(tmp_path / "pack", tokenizer, strategy=strategy), "train").shards
+    begun, seen = [], []
+    for place in range(shard.num_rows):
+        for doc_id, offset in zip(shard.doc_ids(place), shard.row(place).offsets.tolist(), strict=True):
+            begun += [] if offset else [doc_id]
+            seen += [] if doc_id in seen else [doc_id]
+    assert [doc_id for doc_id, _ in shard.whole_documents()] == begun
+    # Best fit puts the last piece of a long document into a row before the one that it begins in.
+    assert (begun != seen) == (strategy == "best_fit")
+
+
+def test_documents_of_one_piece_are_not_gathered(tmp_path: Path) -> None:
+    tokenizer = write_tokenizer(tmp_path / "tokenizer.json")
+    params, texts = PackParams(16, "best_fit", "split"), [(str(index), "headline") for index in range(20_000)]
+    write_unit(tmp_path, "train-s-0", texts, Encoder(tokenizer), params)
+    shard = MappedShard(tmp_path / "train-s-0.arrow")
+    tracemalloc.start()
+    assert sum(1 for _ in shard.whole_documents()) == 20_000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 << 20  # a quarter of what a view, a tuple and a list for each document take
