@@ -43,20 +43,20 @@ class MappedShard:
     """One memory-mapped Arrow stream; any row is two divisions away.
 
     Raises:
-        CorpusmillError: not an Arrow stream, metadata missing, or batches of another size than 1,024.
+        CorpusmillError: not an Arrow stream, another one than a token shard, or batches of another size than 1,024.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             reader = pa.ipc.open_stream(pa.memory_map(str(path)))
+            self.facts = _facts(reader.schema, path)  # before the columns: another program's stream lacks both
             self._batches = [_RowGroup(batch) for batch in reader]
         except (pa.ArrowInvalid, OSError) as error:
             raise CorpusmillError(
                 f"not a whole Arrow stream: {' '.join(str(error).split())}", where=str(path),
                 hint="run `dvc repro pack`, or `dvc checkout`, to bring the shard back",
             ) from None  # fmt: skip
-        self.facts = _facts(reader.schema, path)
         self.num_rows = sum(batch.num_rows for batch in self._batches)
         if any(batch.num_rows != ROWS_PER_BATCH for batch in self._batches[:-1]):
             raise CorpusmillError("record batches of another size", where=str(path), expected=ROWS_PER_BATCH)

@@ -3,10 +3,13 @@
 import tracemalloc
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from token_shards import TEXTS, write_pack, write_tokenizer, write_unit
 
 from pipelines.pack import PackParams
+from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.shards import ArrowShard
 from pipelines.token_shards import MappedShard, SplitRows
 from tokenizer.encoding import Encoder
 
@@ -44,3 +47,11 @@ def test_documents_of_one_piece_are_not_gathered(tmp_path: Path) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2 << 20  # a quarter of what a view, a tuple and a list for each document take
+
+
+def test_an_arrow_stream_that_is_no_token_shard_is_refused(tmp_path: Path) -> None:
+    with ArrowShard(tmp_path / "train-s-0.arrow", pa.schema([pa.field("n", pa.int32(), False)])) as shard:
+        shard.write(pa.RecordBatch.from_arrays([pa.array([1], pa.int32())], schema=shard.schema))
+    with pytest.raises(CorpusmillError, match="schema metadata lack or garble 'tokenizer_sha256'") as caught:
+        MappedShard(tmp_path / "train-s-0.arrow")
+    assert caught.value.hint == "token shards come from pipelines.pack"
