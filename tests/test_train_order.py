@@ -151,7 +151,7 @@ def test_a_source_that_is_not_there_is_refused_with_those_that_are() -> None:
     assert caught.value.expected == "wiki | news"
 
 
-@pytest.mark.parametrize(("weights", "got"), [({"a": 0.0}, "0"), ({"a": 1e30}, "3e+30")])
+@pytest.mark.parametrize(("weights", "got"), [({"a": 0.0}, "0"), ({"a": 1e30}, "3e+30"), ({"a": 1e308}, "3e+308")])
 def test_an_epoch_without_rows_or_with_too_many_is_refused(weights: dict[str, float], got: str) -> None:
     with pytest.raises(CorpusmillError, match="an epoch without rows, or with too many") as caught:
         Order(0, (("a", 3),), weights)

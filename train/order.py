@@ -24,6 +24,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -92,7 +93,7 @@ class Order:
         if not 0 < self.num_slots <= MAX_SLOTS:
             raise CorpusmillError(
                 "an epoch without rows, or with too many", where=WHERE, expected=f"1 to {MAX_SLOTS:,} rows",
-                got=f"{self.num_slots:.4g}", hint="weights say how often an epoch shows a row: most are between 0 and 10",
+                got=f"{Decimal(self.num_slots).normalize():.4g}", hint="weights say how often an epoch shows a row: most are between 0 and 10",
             )  # fmt: skip
 
     @functools.cached_property
