@@ -19,6 +19,7 @@ from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import Shard, write_manifest
 from pipelines.token_formats import FORMATS
+from pipelines.token_formats.folders import publishing_folder
 from pipelines.token_shards import SplitRows
 from tokenizer.encoding import Encoder, tokenizer_json
 from train.data import TokenRows
@@ -291,6 +292,15 @@ def test_a_link_to_an_empty_folder_is_followed(tmp_path: Path, pack: Path) -> No
     export(pack, "nanogpt", tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
     assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["export.json", "train.bin"]
+
+
+def test_a_folder_that_is_filled_while_an_export_is_written_is_left_alone(tmp_path: Path) -> None:
+    with pytest.raises(CorpusmillError, match="filled meanwhile"), publishing_folder(tmp_path / "out") as folder:
+        (folder / "train.bin").write_bytes(b"ours")
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "train.bin").write_bytes(b"theirs")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "train.bin").read_bytes() == b"theirs"
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
