@@ -58,8 +58,12 @@ class MappedShard:
                 hint="run `dvc repro pack`, or `dvc checkout`, to bring the shard back",
             ) from None  # fmt: skip
         self.num_rows = sum(batch.num_rows for batch in self._batches)
-        if any(batch.num_rows != ROWS_PER_BATCH for batch in self._batches[:-1]):
-            raise CorpusmillError("record batches of another size", where=str(path), expected=ROWS_PER_BATCH)
+        sizes = [batch.num_rows for batch in self._batches]
+        if any(size != ROWS_PER_BATCH for size in sizes[:-1]) or max(sizes, default=0) > ROWS_PER_BATCH:
+            raise CorpusmillError(
+                "record batches of another size", where=str(path), expected=f"{ROWS_PER_BATCH}, the last fewer",
+                got=", ".join(map(str, sizes[:5])), hint="write the shard anew with pipelines.pack",
+            )  # fmt: skip
 
     def row(self, index: int) -> "Row":
         return self._batches[index // ROWS_PER_BATCH].row(index % ROWS_PER_BATCH)

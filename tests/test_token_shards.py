@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from token_shards import TEXTS, write_pack, write_tokenizer, write_unit
+from token_shards import TEXTS, write_pack, write_rows, write_tokenizer, write_unit
 
 from pipelines.pack import PackParams
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.manifest import read_manifest
 from pipelines.spine.shards import ArrowShard
 from pipelines.token_shards import MappedShard, SplitRows
 from tokenizer.encoding import Encoder
@@ -55,3 +56,18 @@ def test_an_arrow_stream_that_is_no_token_shard_is_refused(tmp_path: Path) -> No
     with pytest.raises(CorpusmillError, match="schema metadata lack or garble 'tokenizer_sha256'") as caught:
         MappedShard(tmp_path / "train-s-0.arrow")
     assert caught.value.hint == "token shards come from pipelines.pack"
+
+
+@pytest.mark.parametrize("sizes", [(1500,), (1024, 1025), (500, 524)])
+def test_record_batches_of_another_size_are_refused(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    row = {"tokens": [0, 5], "segment_lengths": [2], "doc_offsets": [0]}
+    rows = [{**row, "doc_ids": [f"s:{number}"]} for number in range(sum(sizes))]
+    folder = write_rows(tmp_path / "pack", "train", rows)
+    (shard,) = read_manifest(folder).shards
+    table = pa.ipc.open_stream(folder.joinpath(shard.name).read_bytes()).read_all().combine_chunks()
+    with pa.ipc.new_stream(str(tmp_path / "other.arrow"), table.schema) as writer:
+        for first, size in zip((0, sizes[0]), sizes, strict=False):
+            writer.write_table(table.slice(first, size).combine_chunks(), max_chunksize=size)
+    with pytest.raises(CorpusmillError, match="record batches of another size") as caught:
+        MappedShard(tmp_path / "other.arrow")
+    assert caught.value.got == ", ".join(map(str, sizes))
