@@ -294,6 +294,13 @@ def test_a_link_to_an_empty_folder_is_followed(tmp_path: Path, pack: Path) -> No
     assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["export.json", "train.bin"]
 
 
+def test_what_an_export_killed_after_its_last_rename_left_goes_with_the_next_one(tmp_path: Path, pack: Path) -> None:
+    folder = export(pack, "nanogpt", tmp_path / "out")
+    (folder / ".lock").touch()
+    export(pack, "nanogpt", folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["export.json", "train.bin"]
+
+
 def test_a_folder_that_is_filled_while_an_export_is_written_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(CorpusmillError, match="filled meanwhile"), publishing_folder(tmp_path / "out") as folder:
         (folder / "train.bin").write_bytes(b"ours")

@@ -32,7 +32,7 @@ def publishing_folder(target: Path) -> Iterator[Path]:
             _clear(temporary)
             yield temporary
             os.replace(temporary, target)  # over an empty folder too
-            (target / _LOCK).unlink()
+            (target / _LOCK).unlink(missing_ok=True)
         except OSError as error:
             if error.errno == errno.ENOTEMPTY:
                 raise CorpusmillError(
@@ -81,6 +81,7 @@ def already_exported(target: Path, identity: Mapping[str, Any]) -> bool:
                 "a file of the export is missing or damaged", where=str(target / name), expected=f"sha256 {sha256}",
                 hint="remove the folder and export again",
             )  # fmt: skip
+    (target / _LOCK).unlink(missing_ok=True)  # of an export that was killed after its last rename
     return True
 
 
