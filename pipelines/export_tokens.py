@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.spine import storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import Manifest, Shard, read_manifest
@@ -27,7 +28,7 @@ from pipelines.token_formats.folders import already_exported, publishing_folder,
 from pipelines.token_shards import SPLITS, MappedShard, Row, ShardFacts
 
 #: Of the exports themselves: a new number where the same token shards would give other bytes.
-VERSION = 1
+VERSION = 2
 
 
 def main(argv: Sequence[str]) -> None:
@@ -52,12 +53,13 @@ def export_tokens(
         tokenizer: the tokenizer's folder or name for those who read the export; only datatrove's files carry it.
     Raises:
         CorpusmillError: an unknown format or split, an empty split, a vocabulary too large, a folder that holds
-            something else, or tokens that are not those of the ledger.
+            something else or that no export may take, a damaged shard, or tokens that are not those of the ledger.
     """
     form = _known(to, split, document_token)
     if not tokenizer or "|" in tokenizer or not tokenizer.isprintable():
         raise CorpusmillError("not a name", where="--tokenizer", expected="a folder or a name", got=repr(tokenizer))
     common, manifest, shards = _opened(pack, split)
+    output = _free_place(output, manifest)
     place = document_token or form.document_token
     identity: dict[str, Any] = {
         "schema_version": VERSION, "format": to, "split": split, "holds": form.holds,
@@ -67,7 +69,7 @@ def export_tokens(
     facts = SplitFacts(split, common.seq_len, common.vocab_size, common.tokenizer_sha256, tokenizer)
     _check_vocabulary(to, form, facts)
     if not already_exported(output, identity):
-        source = _Counted([manifest.path_of(shard) for shard in shards], common, place)
+        source = _Counted(manifest, shards, common, place)
         with publishing_folder(output) as folder:
             written = form.write(folder, facts, source.rows() if form.holds == "rows" else source.documents())
             _check_tokens(source, written, manifest.folder / "ledger.json", split)
@@ -78,29 +80,37 @@ def export_tokens(
 class _Counted:
     """The split's rows or documents, counted as a writer takes them; one shard is mapped at a time."""
 
-    def __init__(self, paths: Sequence[Path], common: ShardFacts, document_token: str) -> None:
-        self._paths = paths
+    def __init__(self, manifest: Manifest, shards: Sequence[Shard], common: ShardFacts, document_token: str) -> None:
+        self._manifest, self._shards = manifest, shards
         self._facts = common
         self._at_end = document_token == "end"
         self.counts: Counter[str] = Counter()
 
     def rows(self) -> Rows:
-        return ((path.stem, self._rows(self._mapped(path))) for path in self._paths)
+        return ((shard.stem, self._rows(self._mapped(shard))) for shard in self._shards)
 
     def documents(self) -> Documents:
-        return ((path.stem, self._documents(self._mapped(path))) for path in self._paths)
+        return ((shard.stem, self._documents(self._mapped(shard))) for shard in self._shards)
 
     @property
     def tokens(self) -> int:
         """Tokens of documents, each once: what the ledger counts."""
         return self.counts["cells"] - self.counts["context"] - self.counts["padding"]
 
-    def _mapped(self, path: Path) -> MappedShard:
+    def _mapped(self, entry: Shard) -> MappedShard:
+        """The shard, once its bytes are those of the manifest: `export.json` says that it was made from them."""
+        path = self._manifest.path_of(entry)
+        if (found := storage.sha256_file(path)) != entry.sha256:
+            raise CorpusmillError(
+                "a token shard is damaged, or has changed since it was packed", where=str(path),
+                expected=f"sha256 {entry.sha256}", got=found,
+                hint="run `dvc repro pack`, or `dvc checkout`, to bring the shard back",
+            )  # fmt: skip
         shard = MappedShard(path)
         if shard.facts.common != self._facts.common:
             raise CorpusmillError(
                 "shards of one folder were packed in different ways", where=str(path),
-                expected=f"{self._facts.common} as in {self._paths[0].name}", got=shard.facts.common,
+                expected=f"{self._facts.common} as in {self._shards[0].name}", got=shard.facts.common,
                 hint="(tokenizer sha256, seq_len, document start, vocabulary) must agree: run `dvc repro pack`",
             )  # fmt: skip
         return shard
@@ -141,6 +151,22 @@ def _opened(pack: str | Path, split: str) -> tuple[ShardFacts, Manifest, tuple[S
             hint="shard names start with their split; is the corpus large enough for the shares of `shard`?",
         )  # fmt: skip
     return MappedShard(manifest.path_of(shards[0])).facts, manifest, shards
+
+
+def _free_place(output: Path, manifest: Manifest) -> Path:
+    """The output folder by its own name, once it is one that may be replaced as a whole.
+
+    Raises:
+        CorpusmillError: the folder one stands in, which would be another one afterwards, or a place in the input.
+    """
+    place, pack = output.resolve(), manifest.folder.resolve()
+    if place == Path.cwd() or pack in (place, *place.parents):
+        raise CorpusmillError(
+            "an export cannot lie here", where=str(output), expected="a new folder, outside the token shards",
+            got="the current folder" if place == Path.cwd() else f"a place in {manifest.folder}, which `pack` clears",
+            hint="for instance --output exports/megatron",
+        )  # fmt: skip
+    return place
 
 
 def _known(to: str, split: str, document_token: str | None) -> TokenFormat:

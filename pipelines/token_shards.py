@@ -43,23 +43,27 @@ class MappedShard:
     """One memory-mapped Arrow stream; any row is two divisions away.
 
     Raises:
-        CorpusmillError: not an Arrow stream, metadata missing, or batches of another size than 1,024.
+        CorpusmillError: not an Arrow stream, another one than a token shard, or batches of another size than 1,024.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             reader = pa.ipc.open_stream(pa.memory_map(str(path)))
+            self.facts = _facts(reader.schema, path)  # before the columns: another program's stream lacks both
             self._batches = [_RowGroup(batch) for batch in reader]
         except (pa.ArrowInvalid, OSError) as error:
             raise CorpusmillError(
                 f"not a whole Arrow stream: {' '.join(str(error).split())}", where=str(path),
                 hint="run `dvc repro pack`, or `dvc checkout`, to bring the shard back",
             ) from None  # fmt: skip
-        self.facts = _facts(reader.schema, path)
         self.num_rows = sum(batch.num_rows for batch in self._batches)
-        if any(batch.num_rows != ROWS_PER_BATCH for batch in self._batches[:-1]):
-            raise CorpusmillError("record batches of another size", where=str(path), expected=ROWS_PER_BATCH)
+        sizes = [batch.num_rows for batch in self._batches]
+        if any(size != ROWS_PER_BATCH for size in sizes[:-1]) or max(sizes, default=0) > ROWS_PER_BATCH:
+            raise CorpusmillError(
+                "record batches of another size", where=str(path), expected=f"{ROWS_PER_BATCH}, the last fewer",
+                got=", ".join(map(str, sizes[:5])), hint="write the shard anew with pipelines.pack",
+            )  # fmt: skip
 
     def row(self, index: int) -> "Row":
         return self._batches[index // ROWS_PER_BATCH].row(index % ROWS_PER_BATCH)
@@ -84,19 +88,33 @@ class MappedShard:
     def whole_documents(self) -> Iterator[tuple[str, Integers]]:
         """(doc_id, ids) of each document, start token first, in the order in which documents begin in the rows.
 
-        Packing is by shard, so a document never leaves its shard; memory is one shard's tokens.
+        Packing is by shard, so a document never leaves its shard. Memory: some 250 bytes for each piece of a document
+        that goes on in another row, and 1,024 rows; whole documents of one piece are never gathered.
 
         Raises:
             CorpusmillError: the pieces of a document overlap or leave a gap.
         """
-        pieces: dict[str, list[tuple[int, Integers]]] = {}
+        continuing = self._continuing()
         for batch in self._batches:
             for place, ids in enumerate(batch.doc_ids.to_pylist()):
-                row = batch.row(place)
-                for doc_id, start, length, offset in zip(ids, row.starts, row.lengths, row.offsets, strict=True):
-                    pieces.setdefault(doc_id, []).append((int(offset), row.tokens[start : start + length]))
-        for doc_id, found in pieces.items():
-            yield doc_id, self._joined(doc_id, sorted(found, key=lambda piece: piece[0]))
+                for doc_id, offset, tokens in _segments(batch.row(place), ids):
+                    if not offset:
+                        yield doc_id, self._joined(doc_id, [(0, tokens), *continuing.pop(doc_id, ())])
+        for doc_id, pieces in continuing.items():  # their documents begin nowhere
+            self._joined(doc_id, pieces)
+
+    def _continuing(self) -> dict[str, list[tuple[int, Integers]]]:
+        """(offset in the document, ids) of each piece that does not begin its document, by document and in order."""
+        pieces: dict[str, list[tuple[int, Integers]]] = {}
+        for batch in self._batches:
+            rows = batch.continuing_rows
+            for place, ids in zip(rows.tolist(), batch.doc_ids.take(pa.array(rows)).to_pylist(), strict=True):
+                for doc_id, offset, tokens in _segments(batch.row(place), ids):
+                    if offset:
+                        pieces.setdefault(doc_id, []).append((offset, tokens))
+        for found in pieces.values():
+            found.sort(key=lambda piece: piece[0])
+        return pieces
 
     def _joined(self, doc_id: str, pieces: list[tuple[int, Integers]]) -> Integers:
         """Each piece but the first repeats one token as context; without it the pieces are the document."""
@@ -135,6 +153,13 @@ class Row:
         return self.num_scored + int((self.offsets[1:] == 0).sum())
 
 
+def _segments(row: Row, doc_ids: list[str]) -> Iterator[tuple[str, int, Integers]]:
+    """(doc_id, offset in the document, ids) of each segment, left to right."""
+    columns = (row.starts.tolist(), row.lengths.tolist(), row.offsets.tolist())
+    for doc_id, start, length, offset in zip(doc_ids, *columns, strict=True):
+        yield doc_id, offset, row.tokens[start : start + length]
+
+
 class _RowGroup:
     """A record batch as numpy views; nothing is copied."""
 
@@ -150,6 +175,11 @@ class _RowGroup:
     @property
     def num_text_tokens(self) -> int:
         return int(self._lengths.sum()) - len(self._lengths)
+
+    @property
+    def continuing_rows(self) -> Integers:
+        """The rows that hold a piece of a document that began in another row."""
+        return np.unique(np.searchsorted(self._starts, np.flatnonzero(self._offsets), side="right") - 1)
 
     def row(self, index: int) -> Row:
         segments = slice(self._starts[index], self._starts[index + 1])

@@ -7,6 +7,7 @@ Both read the index and the rows in question, and nothing else: ``pipelines.trac
 """
 
 import argparse
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -30,11 +31,13 @@ def main(argv: Sequence[str]) -> None:
     args = parser.parse_args(argv)
     if args.doc is not None:
         places = find_document(args.input, args.doc)
-        head = f"{printable(args.doc)}: {places[0].split}, {places[0].shard}"
+        # Nothing but `dedup` keeps an id from standing in several shards: each is another document, told apart.
+        for (split, shard), found in itertools.groupby(places, key=lambda place: (place.split, place.shard)):
+            print(f"{printable(args.doc)}: {split}, {shard}", *_table(list(found), with_ids=False), sep="\n")
     else:
         places = documents_of_row(args.input, *_split_and_row(args.row))
         head = f"row {places[0].split}:{places[0].split_row}: row {places[0].row} of {places[0].shard}"
-    print(head, *_table(places, with_ids=args.doc is None), sep="\n")
+        print(head, *_table(places, with_ids=True), sep="\n")
 
 
 def _split_and_row(text: str) -> tuple[str, int]:

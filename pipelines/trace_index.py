@@ -71,7 +71,7 @@ def index_rows(doc_ids: pa.Array, document: np.ndarray, row_offsets: np.ndarray,
 
 
 def find_document(folder: str | Path, doc_id: str) -> list[Place]:
-    """Every segment of the document, from its first token to its last.
+    """Every segment of the document, from its first token to its last; of each shard's, where several hold the id.
 
     Memory: a few pages of each shard's index, and the columns of the rows found.
 
@@ -79,7 +79,10 @@ def find_document(folder: str | Path, doc_id: str) -> list[Place]:
         CorpusmillError: no shard holds it, or there is no index.
     """
     manifest = read_manifest(folder)
-    (wanted,) = hash_ids([doc_id])
+    try:
+        (wanted,) = hash_ids([doc_id])
+    except UnicodeEncodeError:  # bytes of a command line that are not UTF-8
+        raise CorpusmillError("no doc_id: not Unicode", where="--doc", got=repr(doc_id)) from None
     found = []
     for split in SPLITS:
         for shard, first_row in _with_first_rows(manifest, split):
@@ -139,7 +142,7 @@ def _rows_of(path: Path, wanted: np.uint64) -> np.ndarray:
         ) from None  # fmt: skip
     hashes = hashes[: batch.num_rows]
     first, last = np.searchsorted(hashes, wanted), np.searchsorted(hashes, wanted, side="right")
-    return rows[first:last]
+    return np.unique(rows[first:last])  # two ids of one hash in one row name it twice
 
 
 #: The columns as numpy sees them in place; pyarrow's own ``to_numpy`` imports pandas.

@@ -19,6 +19,7 @@ from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import Shard, write_manifest
 from pipelines.token_formats import FORMATS
+from pipelines.token_formats.folders import publishing_folder
 from pipelines.token_shards import SplitRows
 from tokenizer.encoding import Encoder, tokenizer_json
 from train.data import TokenRows
@@ -260,6 +261,53 @@ def test_shards_packed_in_different_ways_are_refused(tmp_path: Path) -> None:
     assert "train-t-0.arrow" in refused(folder, tmp_path, "packed in different ways", to="mds")
     shards[1].write_bytes(shards[1].read_bytes()[:-9])
     refused(folder, tmp_path, "manifest and the folder do not agree")
+
+
+@pytest.mark.parametrize("to", ["megatron", "mds"])
+def test_a_shard_of_other_bytes_than_the_manifest_names_is_refused(tmp_path: Path, to: str) -> None:
+    row = {"tokens": [0, 77, 78], "segment_lengths": [3], "doc_offsets": [0], "doc_ids": ["s:1"]}
+    folder = write_rows(tmp_path / "pack", "train", [row])
+    (folder / "ledger.json").write_text('{"out": {"train": 3}}')
+    shard = folder / f"train-s-{KEY}.arrow"
+    shard.write_bytes(shard.read_bytes().replace(b"\x4d\x00\x4e\x00", b"\x4d\x00\x4f\x00"))  # one id is another
+    assert SplitRows(folder, "train").tokens(0).tolist() == [0, 77, 79]
+    assert "dvc checkout" in refused(folder, tmp_path, "a token shard is damaged, or has changed", to=to)
+
+
+def test_the_current_folder_and_places_in_the_token_shards_are_refused(
+    tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for output in (Path("."), Path(""), Path("../here")):
+        assert "current folder" in refused(pack, tmp_path, "an export cannot lie here", output=output)
+    inside = pack / "exports" / "megatron"
+    assert "which `pack` clears" in refused(pack, tmp_path, "an export cannot lie here", output=inside)
+    assert not inside.parent.exists()
+
+
+def test_a_link_to_an_empty_folder_is_followed(tmp_path: Path, pack: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    export(pack, "nanogpt", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["export.json", "train.bin"]
+
+
+def test_what_an_export_killed_after_its_last_rename_left_goes_with_the_next_one(tmp_path: Path, pack: Path) -> None:
+    folder = export(pack, "nanogpt", tmp_path / "out")
+    (folder / ".lock").touch()
+    export(pack, "nanogpt", folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["export.json", "train.bin"]
+
+
+def test_a_folder_that_is_filled_while_an_export_is_written_is_left_alone(tmp_path: Path) -> None:
+    with pytest.raises(CorpusmillError, match="filled meanwhile"), publishing_folder(tmp_path / "out") as folder:
+        (folder / "train.bin").write_bytes(b"ours")
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "train.bin").write_bytes(b"theirs")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "train.bin").read_bytes() == b"theirs"
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path, pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,3 +190,5 @@ def test_huggingface_writes_int32_columns_and_names_its_files_in_order(tmp_path:
     state = json.loads((tmp_path / "state.json").read_text())
     assert [entry["filename"] for entry in state["_data_files"]] == ["train-s-0.arrow", "train-s-1.arrow"]
     assert state["_split"] == "train"
+    # `datasets` before 4 does not know the features of later versions, and all versions read them from the files.
+    assert set(json.loads((tmp_path / "dataset_info.json").read_text())) == {"description", "citation"}

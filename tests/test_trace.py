@@ -1,15 +1,17 @@
 """The trace: every document is found in exactly its rows, every row names exactly its documents, or a clear error."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from token_shards import TEXTS, write_pack, write_tokenizer
+from token_shards import TEXTS, write_pack, write_tokenizer, write_unit
 
 from pipelines import trace
+from pipelines.pack import PackParams
 from pipelines.spine.errors import CorpusmillError
-from pipelines.spine.manifest import read_manifest
+from pipelines.spine.manifest import read_manifest, write_manifest
 from pipelines.spine.shards import ArrowIndex
 from pipelines.token_shards import SPLITS, SplitRows
 from pipelines.trace_index import INDEX, SCHEMA, documents_of_row, find_document, hash_ids, index_rows
@@ -49,13 +51,13 @@ def test_each_row_names_its_documents_and_they_name_the_row(folder: Path) -> Non
 
 
 def test_two_ids_of_one_hash_are_told_apart_by_the_rows(folder: Path, tmp_path: Path) -> None:
-    """The index of another folder that says: every row may hold the document."""
+    """The index of another folder that says: every row may hold the document, and another of the same hash."""
     copy = write_pack(tmp_path / "pack", write_tokenizer(tmp_path / "tokenizer.json"))
     for shard in read_manifest(copy).shards:
         path = copy / INDEX / f"{shard.stem}.arrow"
-        hashes = np.repeat(hash_ids(["s:007"]), shard.rows)
+        hashes = np.repeat(hash_ids(["s:007"]), 2 * shard.rows)
         with ArrowIndex(path, SCHEMA) as index:
-            rows = pa.array(np.arange(shard.rows, dtype=np.int32))
+            rows = pa.array(np.repeat(np.arange(shard.rows, dtype=np.int32), 2))
             index.write(pa.RecordBatch.from_arrays([pa.array(hashes), rows], schema=SCHEMA))
     assert find_document(copy, "s:007") == find_document(folder, "s:007")
     with pytest.raises(CorpusmillError, match="no row holds this document"):
@@ -93,10 +95,26 @@ def test_the_command_prints_rows_of_a_document_and_documents_of_a_row(
     )
 
 
+def test_an_id_in_several_shards_is_shown_shard_by_shard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    encoder, params = Encoder(write_tokenizer(tmp_path / "tokenizer.json")), PackParams(16, "best_fit", "split")
+    stems = ["train-s-000000000000", "train-s-111111111111", "val-s-222222222222"]
+    shards = [
+        write_unit(tmp_path / "pack", stem, [("1", "x" * n)], encoder, params) for n, stem in enumerate(stems, 16)
+    ]
+    write_manifest(tmp_path / "pack", shards)
+    trace.main(["--doc", "s:1", "--input", str(tmp_path / "pack")])
+    lines = capsys.readouterr().out.splitlines()
+    heads = [number for number, line in enumerate(lines) if line.startswith("s:1: ")]
+    assert [lines[n] for n in heads] == [f"s:1: {stem.partition('-')[0]}, {stem}.arrow" for stem in stems]
+    rows = [[line.split()[0] for line in lines[a + 2 : b]] for a, b in itertools.pairwise([*heads, len(lines)])]
+    assert rows == [["train:0"], ["train:1", "train:2"], ["val:0", "val:1"]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--doc", "s:none"], "no row holds this document"),
+        (["--doc", "s:\udcff"], "no doc_id: not Unicode"),
         (["--row", "val:100000"], "no such row"),
         (["--row", "valid:1"], "not a row"),
         (["--row", "val:-1"], "not a row"),

@@ -6,14 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from token_shards import KEY, write_tokenizer, write_unit
 
+from pipelines.pack import PackParams
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.manifest import write_manifest
+from tokenizer.encoding import Encoder
 from train.order import Order, share_of, source_seed
 from train.permutation import place_of, row_at, sample
 
-DOCS = (Path(__file__).parents[1] / "docs" / "order.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+DOCS = (ROOT / "docs" / "order.md").read_text(encoding="utf-8")
 #: The worked example of the module and of docs/order.md: rows 0 1 2 are a's, 3 4 5 6 are b's.
 EXAMPLE = Order(0, (("a", 3), ("b", 4)), {"a": 2.0, "b": 0.5})
 #: Sources in several shards, one of them between another's, and one weight for each way of rounding.
@@ -145,7 +151,7 @@ def test_a_source_that_is_not_there_is_refused_with_those_that_are() -> None:
     assert caught.value.expected == "wiki | news"
 
 
-@pytest.mark.parametrize(("weights", "got"), [({"a": 0.0}, "0"), ({"a": 1e30}, "3e+30")])
+@pytest.mark.parametrize(("weights", "got"), [({"a": 0.0}, "0"), ({"a": 1e30}, "3e+30"), ({"a": 1e308}, "3e+308")])
 def test_an_epoch_without_rows_or_with_too_many_is_refused(weights: dict[str, float], got: str) -> None:
     with pytest.raises(CorpusmillError, match="an epoch without rows, or with too many") as caught:
         Order(0, (("a", 3),), weights)
@@ -156,6 +162,18 @@ def test_a_row_or_place_that_is_not_there_is_refused() -> None:
     for row in (-1, 7):
         with pytest.raises(ValueError, match=f"row {row} of 7 rows"):
             EXAMPLE.places(row, 0)
+
+
+def test_the_first_lines_of_the_docs_run_on_the_sources_of_the_sample(tmp_path: Path) -> None:
+    code = DOCS.split("```python\n")[1].split("```")[0].replace("data/pack", str(tmp_path))
+    samples = [source["name"] for source in yaml.safe_load((ROOT / "params.yaml").read_text())["fetch"]["sources"]]
+    encoder, params = Encoder(write_tokenizer(tmp_path / "tokenizer.json")), PackParams(1, "best_fit", "split")
+    shards = [write_unit(tmp_path, f"train-{s}-{KEY}", [("1", "x" * 3000)], encoder, params, s) for s in samples[:2]]
+    write_manifest(tmp_path, shards)
+    ran: dict = {}
+    exec(code, ran)
+    assert ran["order"].num_slots == 6000 + 1500
+    assert ran["order"].row(123_456) in range(6000)
 
 
 def test_the_program_in_the_docs_gives_the_same_rows() -> None:

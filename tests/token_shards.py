@@ -61,13 +61,18 @@ def write_pack(
 
 
 def write_unit(
-    folder: Path, stem: str, texts: Sequence[tuple[str, str]], encoder: Encoder, params: PackParams
+    folder: Path,
+    stem: str,
+    texts: Sequence[tuple[str, str]],
+    encoder: Encoder,
+    params: PackParams,
+    source: str = "s",
 ) -> Shard:
     """The token shard of these (key, text) documents and its index; returns its manifest entry."""
     columns = {name: [""] * len(texts) for name in DOCUMENT.names}
-    columns |= {"doc_id": [f"s:{key}" for key, _ in texts], "text": [text for _, text in texts]}
+    columns |= {"doc_id": [f"{source}:{key}" for key, _ in texts], "text": [text for _, text in texts]}
     batches = pa.table(columns, DOCUMENT).to_batches()
-    outcomes = list(pack_documents(batches, encoder, params, stem.partition("-")[0], Unit(stem, "s", ())))
+    outcomes = list(pack_documents(batches, encoder, params, stem.partition("-")[0], Unit(stem, source, ())))
     rows = [outcome.outputs[""] for outcome in outcomes if outcome.outputs]
     for outcome in outcomes:
         for kind, batch in outcome.indexes.items():

@@ -24,6 +24,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -90,9 +91,10 @@ class Order:
                     f"there are no train rows of source {source}", where=WHERE, expected=" | ".join(known), got=source
                 )
         if not 0 < self.num_slots <= MAX_SLOTS:
+            got = f"{Decimal(self.num_slots).normalize():.4g}"
             raise CorpusmillError(
-                "an epoch without rows, or with too many", where=WHERE, expected=f"1 to {MAX_SLOTS:,} rows",
-                got=f"{self.num_slots:.4g}", hint="weights say how often an epoch shows a row: most are between 0 and 10",
+                "an epoch without rows, or with too many", where=WHERE, expected=f"1 to {MAX_SLOTS:,} rows", got=got,
+                hint="weights say how often an epoch shows a row: most are between 0 and 10",
             )  # fmt: skip
 
     @functools.cached_property

@@ -1,5 +1,6 @@
 """A text shard -> the ids of all its documents, batch by batch: of the texts themselves nothing is kept."""
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -70,10 +71,15 @@ class UnitTokens:
 
     def num_text_bytes(self, first: int, last: int) -> int:
         """UTF-8 bytes that the ids ``first`` to before ``last`` spell; document starts spell none."""
+        step = 1 << 20  # the sizes of ids are eight bytes each: a window of them at a time
+        return sum(int(self._sizes[self.ids[at : min(at + step, last)]].sum()) for at in range(first, last, step))
+
+    @functools.cached_property
+    def _sizes(self) -> np.ndarray:
+        """UTF-8 bytes of each id: once a unit, since a large vocabulary takes milliseconds."""
         sizes = np.array([len(token) for token in self.encoder.tokens])
         sizes[self.encoder.document_start_id] = 0
-        step = 1 << 20  # the sizes of ids are eight bytes each: a window of them at a time
-        return sum(int(sizes[self.ids[at : min(at + step, last)]].sum()) for at in range(first, last, step))
+        return sizes
 
     def _take(self, batch: pa.RecordBatch) -> dict[str, dict[str, int]]:
         self.sources.update(batch["source"].unique().to_pylist())

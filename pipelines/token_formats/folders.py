@@ -1,6 +1,7 @@
 """An export's folder: it appears whole or not at all, says in ``export.json`` what it holds, and is made once."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ def publishing_folder(target: Path) -> Iterator[Path]:
     What a killed attempt left is thrown away first.
 
     Raises:
-        CorpusmillError: another process writes the same export, or the folder cannot be made.
+        CorpusmillError: another process writes the same export or has just written it, or the folder cannot be made.
     """
     temporary = target.with_name(f"{storage.TEMPORARY}{target.name}")
     with storage.exclusive(temporary / _LOCK, str(target)):
@@ -31,8 +32,13 @@ def publishing_folder(target: Path) -> Iterator[Path]:
             _clear(temporary)
             yield temporary
             os.replace(temporary, target)  # over an empty folder too
-            (target / _LOCK).unlink()
+            (target / _LOCK).unlink(missing_ok=True)
         except OSError as error:
+            if error.errno == errno.ENOTEMPTY:
+                raise CorpusmillError(
+                    "the folder has been filled meanwhile", where=str(target),
+                    hint="another process was faster: run again, and what it wrote is checked",
+                ) from None  # fmt: skip
             raise storage.explained(error, target) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -75,6 +81,7 @@ def already_exported(target: Path, identity: Mapping[str, Any]) -> bool:
                 "a file of the export is missing or damaged", where=str(target / name), expected=f"sha256 {sha256}",
                 hint="remove the folder and export again",
             )  # fmt: skip
+    (target / _LOCK).unlink(missing_ok=True)  # of an export that was killed after its last rename
     return True
 
 

@@ -45,9 +45,8 @@ def write_huggingface(folder: Path, facts: SplitFacts, shards: Rows) -> int:
         num_rows += shard.rows
         names.append(f"{name}.arrow")
     storage.write_text(folder / "state.json", dump(_state(facts.split, names, digest.hexdigest()[:16])))
-    features = {name: {"_type": "List", "length": width, "feature": {"_type": "Value", "dtype": "int32"}}
-                for name in COLUMNS}  # fmt: skip
-    storage.write_text(folder / "dataset_info.json", dump({"features": features, "description": "", "citation": ""}))
+    # No features: `datasets` reads them from the files, and their names differ between its versions.
+    storage.write_text(folder / "dataset_info.json", dump({"description": "", "citation": ""}))
     return num_rows * width
 
 
