@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+import tracemalloc
 import unicodedata
 from pathlib import Path
 
@@ -98,6 +99,25 @@ def test_the_same_ids_around_every_kind_of_code_point(pattern: str) -> None:
 def test_unassigned_code_points_are_found_in_their_texts() -> None:
     texts = ["a", "\u0378", "漢字。", "", "é\U0001fbff\u0378", "🏴", "x\U000e0080", "ऄ\u0984", "\uffff"]
     assert texts_with_unassigned(*engines.text_buffer(pa.array(texts))).tolist() == [1, 4, 6, 7, 8]
+
+
+@settings(max_examples=100, deadline=None)
+@given(texts=st.lists(st.text(st.characters(max_codepoint=0xEFFFF)), max_size=4), size=st.integers(1, 9))
+def test_unassigned_code_points_are_found_wherever_blocks_end(texts: list[str], size: int) -> None:
+    expected = [n for n, text in enumerate(texts) if any(unicodedata.category(char) == "Cn" for char in text)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "_BLOCK", size)
+        assert texts_with_unassigned(*engines.text_buffer(pa.array(texts, pa.string()))).tolist() == expected
+
+
+def test_the_search_for_unassigned_code_points_takes_little_memory_in_a_long_text() -> None:
+    data, offsets = engines.text_buffer(pa.array(["ภาษาไทย" * 200_000]))  # 4 MB
+    texts_with_unassigned(*engines.text_buffer(pa.array(["ภ"])))  # makes the table
+    tracemalloc.start()
+    assert not len(texts_with_unassigned(data, offsets))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 32e6
 
 
 def test_a_slice_of_a_column_is_encoded_alone() -> None:

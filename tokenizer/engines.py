@@ -38,6 +38,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 ENGINE_VARIABLE = "CORPUSMILL_ENGINE"
 #: Text after which gigatoken is loaded anew, to forget its cache.
 RENEW_BYTES = 256 << 20
+#: Bytes searched together for unassigned code points: each that may be one takes 100 bytes meanwhile.
+_BLOCK = 1 << 18
 #: An encoding of ``tokenizers`` takes some 100 bytes a token.
 REFERENCE_CHARS = 1 << 20
 
@@ -186,22 +188,30 @@ def texts_with_unassigned(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         data: UTF-8 of all texts, uint8.
         offsets: where each text begins, int64 ``[texts + 1]``.
     """
-    at = _beyond_ascii(data)
+    places = [
+        start + _unassigned_places(data[start : start + _BLOCK + 3], _BLOCK) for start in range(0, len(data), _BLOCK)
+    ]
+    at = np.concatenate([np.empty(0, np.int64), *places])
+    return np.unique(np.searchsorted(offsets, at, side="right") - 1)
+
+
+def _unassigned_places(block: np.ndarray, size: int) -> np.ndarray:
+    """Where unassigned code points begin among the first ``size`` bytes; the last of them may end behind these."""
+    at = _beyond_ascii(block[:size])
     if not len(at):
         return at
     leads, unassigned = _unassigned()
-    at = at[leads[data[at]]]
+    at = at[leads[block[at]]]
     if not len(at):
         return at
-    padded = np.append(data, np.zeros(3, np.uint8)) if at[-1] + 3 >= len(data) else data
+    padded = np.append(block, np.zeros(3, np.uint8)) if at[-1] + 3 >= len(block) else block
     first, second, third, fourth = (padded[at + place].astype(np.int64) & 0x3F for place in range(4))
     two = (first & 0x1F) << 6 | second
     three = (first & 0x0F) << 12 | second << 6 | third
     four = (first & 0x07) << 18 | second << 12 | third << 6 | fourth
-    lead = data[at]
+    lead = block[at]
     code_point = np.where(lead < 0xE0, two, np.where(lead < 0xF0, three, four))
-    at = at[unassigned[code_point]]
-    return np.unique(np.searchsorted(offsets, at, side="right") - 1)
+    return at[unassigned[code_point]]
 
 
 def _beyond_ascii(data: np.ndarray) -> np.ndarray:
