@@ -150,6 +150,31 @@ def test_a_foreign_pattern_goes_to_the_reference() -> None:
     assert fastest(foreign, checked) is checked
 
 
+@pytest.mark.parametrize(
+    ("changes", "fast"),
+    [
+        ({"normalizer": {"type": "NFC"}}, False),
+        ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True}}, False),
+        ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}}, True),
+        ({"truncation": {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}}, True),
+        ({"padding": {"strategy": {"Fixed": 900}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0,
+                      "pad_type_id": 0, "pad_token": "x"}}, True),
+        ({"model": {**document("gpt2")["model"], "dropout": 0.5}}, True),
+    ],
+)  # fmt: skip
+def test_tokenizers_of_others_are_encoded_whole_and_never_raise_a_false_alarm(changes: dict, fast: bool) -> None:
+    foreign = {**document("gpt2"), **changes}
+    encoder = Encoder(json.dumps(foreign))
+    assert isinstance(encoder._engine, Gigatoken) == fast
+    texts = ["the cafe\u0301 of the cat " * 40, "", "the"]
+    ids, offsets = encoder.encode_batch(texts)
+    expected, places = reference(foreign)(pa.array(texts))
+    np.testing.assert_array_equal(ids, expected)
+    np.testing.assert_array_equal(offsets, places)
+    if fast:
+        assert [encoder.decode(ids[a:b]) for a, b in itertools.pairwise(offsets)] == texts
+
+
 @pytest.mark.parametrize("text", ["the cat", "the " * 9000, "的" * 50_000, " ".join(words(5, 6000))])
 def test_an_engine_that_errs_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     path = tmp_path / "tokenizer.json"
