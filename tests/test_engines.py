@@ -120,6 +120,33 @@ def test_the_search_for_unassigned_code_points_takes_little_memory_in_a_long_tex
     assert peak < 32e6
 
 
+def test_of_a_long_text_with_an_unassigned_code_point_only_a_piece_goes_to_the_reference() -> None:
+    checked, sizes = reference(document("gpt2")), []
+
+    def watched(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        sizes.extend(len(text) for text in texts.to_pylist())
+        return checked(texts)
+
+    text = " ".join(words(3, 150_000))  # 1 MB
+    texts = pa.array(["", text[:500_000] + "\u0378" + text[500_000:], "", text, "a \u0378"])
+    ids, offsets = fastest(document("gpt2"), watched)(texts)
+    assert max(sizes) < 100_000
+    assert len(sizes) == 2
+    expected, places = checked(texts)
+    np.testing.assert_array_equal(ids, expected)
+    np.testing.assert_array_equal(offsets, places)
+
+
+@pytest.mark.parametrize("pattern", KNOWN)
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text(st.sampled_from("the cat's猫は,.我 \n\r\t19\u3000\u0301\u0378"), max_size=60), max_size=4))
+def test_pieces_of_texts_have_the_ids_of_the_whole(pattern: str, texts: list[str]) -> None:
+    fast, checked = engine_pair(pattern)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "PIECE_BYTES", 6)
+        assert ids_of(fast, texts) == ids_of(checked, texts)
+
+
 def test_a_slice_of_a_column_is_encoded_alone() -> None:
     column = pa.array(["zero", *TEXTS, "four"])
     for pattern in ("gpt2", "cjk-3"):

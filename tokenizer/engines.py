@@ -9,7 +9,8 @@ All take an Arrow string column and give flat ids uint32 ``[tokens]`` and offset
 special token, and none can see one in a text: they load the tokenizer without its added tokens.
 
 gigatoken's Unicode tables are newer than those inside ``tokenizers``: of all code points 4,699 are cut otherwise, every
-one unassigned in Python's own tables. Texts that hold an unassigned code point go to the reference. Its cache of words
+one unassigned in Python's own tables. Texts that hold an unassigned code point go to the reference, of long ones the
+pieces that hold one. Its cache of words
 grows without end (0.5 GB after 100 MB of mixed text): it is loaded anew now and then, which takes 0.1 s.
 """
 
@@ -27,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tokenizers import Tokenizer
 
-from tokenizer.chunks import chunks, text_buffer
+from tokenizer.chunks import chunk_starts, chunks, text_buffer
 from tokenizer.counting import WHOLE
 from tokenizer.patterns import cuts_after_punctuation, pattern_of, pre_tokenizer
 
@@ -40,6 +41,8 @@ ENGINE_VARIABLE = "CORPUSMILL_ENGINE"
 RENEW_BYTES = 256 << 20
 #: Bytes searched together for unassigned code points: each that may be one takes 100 bytes meanwhile.
 _BLOCK = 1 << 18
+#: Longer texts with an unassigned code point are cut into pieces of about this size.
+PIECE_BYTES = 1 << 16
 #: An encoding of ``tokenizers`` takes some 100 bytes a token.
 REFERENCE_CHARS = 1 << 20
 
@@ -118,15 +121,20 @@ class Gigatoken:
         self._num_bytes += len(data)
         if self._num_bytes > RENEW_BYTES:
             self._load()
-        doubtful = texts_with_unassigned(data, offsets)
-        ids, borders = self._encode(data, offsets)
-        if not len(doubtful):
-            return ids, borders
+        places = _unassigned_places(data)
+        if not len(places):
+            return self._encode(data, offsets)
+        # Of a long text only the pieces around such places need the reference, which is slow and takes much memory.
+        pieces = _cut_long(data, offsets, _texts_at(places, offsets))
+        doubtful = _texts_at(places, pieces)
+        ids, borders = self._encode(data, pieces)
         arrays = np.split(ids, borders[1:-1])
-        again, places = self._checked(texts.take(pa.array(doubtful)))
-        for place, text in enumerate(doubtful.tolist()):
-            arrays[text] = again[places[place] : places[place + 1]]
-        return joined(arrays)
+        strings = [data[pieces[piece] : pieces[piece + 1]].tobytes() for piece in doubtful.tolist()]
+        again, begins = self._checked(pa.array(strings, pa.large_string()))
+        for place, piece in enumerate(doubtful.tolist()):
+            arrays[piece] = again[begins[place] : begins[place + 1]]
+        ids, borders = joined(arrays)
+        return ids, borders[np.searchsorted(pieces, offsets)]
 
     def _encode(self, data: np.ndarray, offsets: np.ndarray) -> Encoded:
         import awkward
@@ -196,15 +204,33 @@ def texts_with_unassigned(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         data: UTF-8 of all texts, uint8.
         offsets: where each text begins, int64 ``[texts + 1]``.
     """
-    places = [
-        start + _unassigned_places(data[start : start + _BLOCK + 3], _BLOCK) for start in range(0, len(data), _BLOCK)
-    ]
-    at = np.concatenate([np.empty(0, np.int64), *places])
-    return np.unique(np.searchsorted(offsets, at, side="right") - 1)
+    return _texts_at(_unassigned_places(data), offsets)
 
 
-def _unassigned_places(block: np.ndarray, size: int) -> np.ndarray:
-    """Where unassigned code points begin among the first ``size`` bytes; the last of them may end behind these."""
+def _texts_at(places: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The indices, ascending, of the texts that hold the bytes at ascending ``places``."""
+    return np.unique(np.searchsorted(offsets, places, side="right") - 1)
+
+
+def _cut_long(data: np.ndarray, offsets: np.ndarray, texts: np.ndarray) -> np.ndarray:
+    """The offsets, and sure borders between them which cut the named texts into pieces of some 64 kB."""
+    cuts = [offsets]
+    for text in texts[np.diff(offsets)[texts] > PIECE_BYTES].tolist():
+        start, stop = offsets[text], offsets[text + 1]
+        borders = chunk_starts(data[start:stop], np.array([0, stop - start]), cuts_after_punctuation=False)
+        first = np.searchsorted(borders, np.arange(PIECE_BYTES, stop - start, PIECE_BYTES))
+        cuts.append(start + np.unique(borders[first[first < len(borders)]]))
+    return np.sort(np.concatenate(cuts))
+
+
+def _unassigned_places(data: np.ndarray) -> np.ndarray:
+    """Where the code points begin, ascending, that this Python's Unicode does not know."""
+    places = [start + _unassigned_in(data[start : start + _BLOCK + 3], _BLOCK) for start in range(0, len(data), _BLOCK)]
+    return np.concatenate([np.empty(0, np.int64), *places])
+
+
+def _unassigned_in(block: np.ndarray, size: int) -> np.ndarray:
+    """The same among the first ``size`` bytes of a block; the last code point may end behind these."""
     at = _beyond_ascii(block[:size])
     if not len(at):
         return at
