@@ -102,7 +102,7 @@ def test_unassigned_code_points_are_found_in_their_texts() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(texts=st.lists(st.text(st.characters(max_codepoint=0xEFFFF)), max_size=4), size=st.integers(1, 9))
+@given(texts=st.lists(st.text(st.characters(codec="utf-8", max_codepoint=0xEFFFF)), max_size=4), size=st.integers(1, 9))
 def test_unassigned_code_points_are_found_wherever_blocks_end(texts: list[str], size: int) -> None:
     expected = [n for n, text in enumerate(texts) if any(unicodedata.category(char) == "Cn" for char in text)]
     with pytest.MonkeyPatch.context() as patch:
@@ -200,6 +200,21 @@ def test_tokenizers_of_others_are_encoded_whole_and_never_raise_a_false_alarm(ch
     np.testing.assert_array_equal(offsets, places)
     if fast:
         assert [encoder.decode(ids[a:b]) for a, b in itertools.pairwise(offsets)] == texts
+
+
+@pytest.mark.parametrize("text", ["the cat.", "的见", "the cat and the hat " * 50, "the cat " * 6000])
+def test_of_texts_of_any_length_16_kb_are_compared(text: str) -> None:
+    encoder = Encoder(json.dumps(document("gpt2")))
+    checked, compared = encoder._reference, []
+
+    def watched(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        compared.extend(len(text.encode()) for text in texts.to_pylist())
+        return checked(texts)
+
+    assert isinstance(encoder._engine, Gigatoken)
+    encoder._reference = watched
+    encoder.encode_batch([text] * (200_000 // len(text.encode())))
+    assert min(8000, 2 * 256 * len(text.encode())) * 0.9 < sum(compared) < 20_000
 
 
 @pytest.mark.parametrize("text", ["the cat", "the " * 9000, "的" * 50_000, " ".join(words(5, 6000))])
