@@ -184,3 +184,21 @@ def test_the_card_says_what_it_was_learned_from_and_its_code_runs(tmp_path: Path
         exec("\n".join(before), names)
         ids.append(eval(last, names))
     assert ids == [Encoder(output / "tokenizer.json").encode_batch([TEXTS[2]])[0].tolist()] * 3
+
+
+def test_the_card_names_the_document_start_wherever_it_stands_and_its_inputs_in_one_order(tmp_path: Path) -> None:
+    counts = [*COUNTS, (b"zz", 1)]
+    for name, some in (("a", COUNTS), ("b", counts)):
+        write_counts(tmp_path / name, some, 1)
+    params = write_params(
+        tmp_path / "params.yaml", learn={"vocab_size": 270, "more_sizes": [], "special_tokens": ["<|pad|>", DOCUMENT_START]}
+    )  # fmt: skip
+    cards = []
+    for number, (first, second) in enumerate([("a", "b"), ("b", "a")]):
+        inputs = ["--input", str(tmp_path / first), str(tmp_path / second)]
+        output = tmp_path / f"out-{number}"
+        main([*inputs, "--output", str(output), "--params", str(params), "--cache", str(tmp_path / "cache")])
+        cards.append((output / "card.md").read_text(encoding="utf-8"))
+    assert f'bos_token="{DOCUMENT_START}"' in cards[0]
+    assert f"`{DOCUMENT_START}` begins each document" in cards[0]
+    assert cards[0] == cards[1]
