@@ -27,12 +27,13 @@ from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import Shard
 from pipelines.spine.progress import Display, Heartbeat
-from pipelines.spine.schema import COUNT, PATTERN_KEY
+from pipelines.spine.schema import COUNT, PATTERN_KEY, text_column
 from pipelines.spine.shards import ParquetShard, read_batches
 from pipelines.spine.stage import Job, Stage, opened
 from pipelines.spine.units import Unit, UnitCache, plan_documents
 from pipelines.spine.work import Outcome, run_unit
 from tokenizer.counting import add_counts, count_pre_tokens
+from tokenizer.patterns import pattern_regex
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class CountUnit:
         def counted() -> Iterator[pa.Table]:
             nonlocal num_bytes
             for batch in read_batches(path, ["text"]):
-                texts = batch.column("text")
+                texts = text_column(batch, "text", path)
                 num_bytes += pc.sum(pc.binary_length(texts)).as_py() or 0
                 yield count_pre_tokens(texts, self.pattern)
 
@@ -164,6 +165,7 @@ def partition_name(partition: int) -> str:
 def main(argv: Sequence[str]) -> None:
     """The stage's command."""
     with opened(STAGE, argv) as job:
+        pattern_regex(job.params.pattern)  # an unknown one fails here, not in every worker
         units = [unit for unit in plan_documents(job.inputs) if not unit.name.startswith(("val-", "test-"))]
         if not units:
             raise CorpusmillError("no train shards to count", where=job.inputs[0], hint="lower shard.val_per_10000")

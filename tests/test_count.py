@@ -89,3 +89,32 @@ def test_nothing_to_count_is_an_error_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(CorpusmillError, match="no train text") as error:
         run(tmp_path)
     assert error.value.hint
+
+
+@pytest.mark.parametrize("pattern", ["gtp2", "gpt2-3", "cl100k-4"])
+def test_a_pattern_that_does_not_exist_is_named_with_those_that_do(tmp_path: Path, pattern: str) -> None:
+    write_documents(tmp_path / "in" / "a.parquet", [("1", "the cat")])
+    with pytest.raises(CorpusmillError, match="no such pre-tokenisation pattern") as error:
+        run(tmp_path, pattern=pattern)
+    assert "cjk-3" in str(error.value)
+    assert pattern in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (pa.array(["the cat", None]), "column text holds 1 nulls"),
+        (pa.array([b"the \xff cat"]).view(pa.string()), "not UTF-8"),
+        (pa.array([1]), "column text is not text"),
+        (None, "no column text"),
+    ],
+)
+def test_texts_that_are_none_are_refused_with_the_file_s_name(
+    tmp_path: Path, texts: pa.Array | None, message: str
+) -> None:
+    columns = {"doc_id": ["1"] * len(texts or [1]), "source": ["made"] * len(texts or [1])}
+    (tmp_path / "in").mkdir()
+    pq.write_table(pa.table(columns if texts is None else {**columns, "text": texts}), tmp_path / "in" / "a.parquet")
+    with pytest.raises(CorpusmillError, match=message) as error:
+        run(tmp_path)
+    assert "a.parquet" in str(error.value)

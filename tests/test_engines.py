@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+import tracemalloc
 import unicodedata
 from pathlib import Path
 
@@ -100,6 +101,52 @@ def test_unassigned_code_points_are_found_in_their_texts() -> None:
     assert texts_with_unassigned(*engines.text_buffer(pa.array(texts))).tolist() == [1, 4, 6, 7, 8]
 
 
+@settings(max_examples=100, deadline=None)
+@given(texts=st.lists(st.text(st.characters(codec="utf-8", max_codepoint=0xEFFFF)), max_size=4), size=st.integers(1, 9))
+def test_unassigned_code_points_are_found_wherever_blocks_end(texts: list[str], size: int) -> None:
+    expected = [n for n, text in enumerate(texts) if any(unicodedata.category(char) == "Cn" for char in text)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "_BLOCK", size)
+        assert texts_with_unassigned(*engines.text_buffer(pa.array(texts, pa.string()))).tolist() == expected
+
+
+def test_the_search_for_unassigned_code_points_takes_little_memory_in_a_long_text() -> None:
+    data, offsets = engines.text_buffer(pa.array(["ภาษาไทย" * 200_000]))  # 4 MB
+    texts_with_unassigned(*engines.text_buffer(pa.array(["ภ"])))  # makes the table
+    tracemalloc.start()
+    assert not len(texts_with_unassigned(data, offsets))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 32e6
+
+
+def test_of_a_long_text_with_an_unassigned_code_point_only_a_piece_goes_to_the_reference() -> None:
+    checked, sizes = reference(document("gpt2")), []
+
+    def watched(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        sizes.extend(len(text) for text in texts.to_pylist())
+        return checked(texts)
+
+    text = " ".join(words(3, 150_000))  # 1 MB
+    texts = pa.array(["", text[:500_000] + "\u0378" + text[500_000:], "", text, "a \u0378"])
+    ids, offsets = fastest(document("gpt2"), watched)(texts)
+    assert max(sizes) < 100_000
+    assert len(sizes) == 2
+    expected, places = checked(texts)
+    np.testing.assert_array_equal(ids, expected)
+    np.testing.assert_array_equal(offsets, places)
+
+
+@pytest.mark.parametrize("pattern", KNOWN)
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text(st.sampled_from("the cat's猫は,.我 \n\r\t19\u3000\u0301\u0378"), max_size=60), max_size=4))
+def test_pieces_of_texts_have_the_ids_of_the_whole(pattern: str, texts: list[str]) -> None:
+    fast, checked = engine_pair(pattern)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "PIECE_BYTES", 6)
+        assert ids_of(fast, texts) == ids_of(checked, texts)
+
+
 def test_a_slice_of_a_column_is_encoded_alone() -> None:
     column = pa.array(["zero", *TEXTS, "four"])
     for pattern in ("gpt2", "cjk-3"):
@@ -128,6 +175,46 @@ def test_a_foreign_pattern_goes_to_the_reference() -> None:
                "behavior": "Isolated", "invert": False}}  # fmt: skip
     checked = reference(foreign)
     assert fastest(foreign, checked) is checked
+
+
+@pytest.mark.parametrize(
+    ("changes", "fast"),
+    [
+        ({"normalizer": {"type": "NFC"}}, False),
+        ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True}}, False),
+        ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}}, True),
+        ({"truncation": {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}}, True),
+        ({"padding": {"strategy": {"Fixed": 900}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0,
+                      "pad_type_id": 0, "pad_token": "x"}}, True),
+        ({"model": {**document("gpt2")["model"], "dropout": 0.5}}, True),
+    ],
+)  # fmt: skip
+def test_tokenizers_of_others_are_encoded_whole_and_never_raise_a_false_alarm(changes: dict, fast: bool) -> None:
+    foreign = {**document("gpt2"), **changes}
+    encoder = Encoder(json.dumps(foreign))
+    assert isinstance(encoder._engine, Gigatoken) == fast
+    texts = ["the cafe\u0301 of the cat " * 40, "", "the"]
+    ids, offsets = encoder.encode_batch(texts)
+    expected, places = reference(foreign)(pa.array(texts))
+    np.testing.assert_array_equal(ids, expected)
+    np.testing.assert_array_equal(offsets, places)
+    if fast:
+        assert [encoder.decode(ids[a:b]) for a, b in itertools.pairwise(offsets)] == texts
+
+
+@pytest.mark.parametrize("text", ["the cat.", "的见", "the cat and the hat " * 50, "the cat " * 6000])
+def test_of_texts_of_any_length_16_kb_are_compared(text: str) -> None:
+    encoder = Encoder(json.dumps(document("gpt2")))
+    checked, compared = encoder._reference, []
+
+    def watched(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        compared.extend(len(text.encode()) for text in texts.to_pylist())
+        return checked(texts)
+
+    assert isinstance(encoder._engine, Gigatoken)
+    encoder._reference = watched
+    encoder.encode_batch([text] * (200_000 // len(text.encode())))
+    assert min(8000, 2 * 256 * len(text.encode())) * 0.9 < sum(compared) < 20_000
 
 
 @pytest.mark.parametrize("text", ["the cat", "the " * 9000, "的" * 50_000, " ".join(words(5, 6000))])

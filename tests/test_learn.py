@@ -219,3 +219,22 @@ def test_what_is_left_out_of_learning_is_counted_and_still_measured(tmp_path: Pa
     assert (apart["pre_tokens"], apart["pre_tokens.left_out"]) == (len(COUNTS), len(COUNTS) - 5)
     with pytest.raises(CorpusmillError, match=r"learn\.max_pre_tokens"):
         run(tmp_path, "none", max_pre_tokens=0)
+
+
+def test_the_card_names_the_document_start_wherever_it_stands_and_its_inputs_in_one_order(tmp_path: Path) -> None:
+    counts = [*COUNTS, (b"zz", 1)]
+    for name, some in (("a", COUNTS), ("b", counts)):
+        write_counts(tmp_path / name, some, 1)
+    params = write_params(
+        tmp_path / "params.yaml", learn={"vocab_size": 270, "more_sizes": [], "max_pre_tokens": 1000,
+                                          "special_tokens": ["<|pad|>", DOCUMENT_START]},
+    )  # fmt: skip
+    cards = []
+    for number, (first, second) in enumerate([("a", "b"), ("b", "a")]):
+        inputs = ["--input", str(tmp_path / first), str(tmp_path / second)]
+        output = tmp_path / f"out-{number}"
+        main([*inputs, "--output", str(output), "--params", str(params), "--cache", str(tmp_path / "cache")])
+        cards.append((output / "card.md").read_text(encoding="utf-8"))
+    assert f'bos_token="{DOCUMENT_START}"' in cards[0]
+    assert f"`{DOCUMENT_START}` begins each document" in cards[0]
+    assert cards[0] == cards[1]

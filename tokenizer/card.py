@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tokenizer.bpe import ALPHABET
+from tokenizer.encoding import DOCUMENT_START
 from tokenizer.patterns import pattern_regex
 
 
@@ -45,7 +46,7 @@ def tokenizer_card(facts: CardFacts) -> str:
         specials=specials, last_special=num_special - 1, first_byte=num_special,
         last_byte=num_special + len(ALPHABET) - 1, first_merge=num_special + len(ALPHABET), last=main - 1, main=main,
         names=", ".join(f"`{token}` {index}" for token, index in specials.items()),
-        start=facts.special_tokens[0], lineage="\n".join(f"- `{digest}`" for digest in facts.counts_sha256),
+        start=DOCUMENT_START, lineage="\n".join(f"- `{digest}`" for digest in facts.counts_sha256),
     )  # fmt: skip
 
 

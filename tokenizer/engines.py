@@ -9,7 +9,8 @@ All take an Arrow string column and give flat ids uint32 ``[tokens]`` and offset
 special token, and none can see one in a text: they load the tokenizer without its added tokens.
 
 gigatoken's Unicode tables are newer than those inside ``tokenizers``: of all code points 4,699 are cut otherwise, every
-one unassigned in Python's own tables. Texts that hold an unassigned code point go to the reference. Its cache of words
+one unassigned in Python's own tables. Texts that hold an unassigned code point go to the reference, of long ones the
+pieces that hold one. Its cache of words
 grows without end (0.5 GB after 100 MB of mixed text): it is loaded anew now and then, which takes 0.1 s.
 """
 
@@ -27,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tokenizers import Tokenizer
 
-from tokenizer.chunks import chunks, text_buffer
+from tokenizer.chunks import chunk_starts, chunks, text_buffer
 from tokenizer.counting import WHOLE
 from tokenizer.patterns import cuts_after_punctuation, pattern_of, pre_tokenizer
 
@@ -38,6 +39,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 ENGINE_VARIABLE = "CORPUSMILL_ENGINE"
 #: Text after which gigatoken is loaded anew, to forget its cache.
 RENEW_BYTES = 256 << 20
+#: Bytes searched together for unassigned code points: each that may be one takes 100 bytes meanwhile.
+_BLOCK = 1 << 18
+#: Longer texts with an unassigned code point are cut into pieces of about this size.
+PIECE_BYTES = 1 << 16
 #: An encoding of ``tokenizers`` takes some 100 bytes a token.
 REFERENCE_CHARS = 1 << 20
 
@@ -60,7 +65,7 @@ def reference(tokenizer_json: dict[str, Any]) -> Engine:
     Raises:
         Exception: the library does not load it; it raises nothing more exact.
     """
-    tokenizer = Tokenizer.from_str(_without_added_tokens(tokenizer_json))
+    tokenizer = Tokenizer.from_str(_loaded(tokenizer_json))
 
     def encode(texts: pa.Array) -> Encoded:
         arrays: list[np.ndarray] = []
@@ -79,17 +84,25 @@ def reference(tokenizer_json: dict[str, Any]) -> Engine:
 
 
 def fastest(tokenizer_json: dict[str, Any], checked: Engine) -> Engine:
-    """The fastest engine that gives the same ids as ``checked``, the reference."""
-    if os.environ.get(ENGINE_VARIABLE) == "tokenizers":
+    """The fastest engine that gives the same ids as ``checked``, the reference.
+
+    Only for byte-level tokenizers with one of our patterns and no normalizer: of others it is not known that they are
+    cut alike, nor where they are sure to be cut.
+    """
+    pattern = pattern_of(tokenizer_json.get("pre_tokenizer"))
+    if os.environ.get(ENGINE_VARIABLE) == "tokenizers" or pattern is None or not _is_plain(tokenizer_json):
         return checked
-    pattern = pattern_of(tokenizer_json["pre_tokenizer"])
-    if pattern in _TWIN:
-        twin = {**tokenizer_json, "pre_tokenizer": json.loads(pre_tokenizer(_TWIN[pattern]).__getstate__())}
-        return Chunks(pattern, Gigatoken(_without_added_tokens(twin), checked), checked)
+    twin = {**tokenizer_json, "pre_tokenizer": json.loads(pre_tokenizer(_TWIN.get(pattern, pattern)).__getstate__())}
     try:
-        return Gigatoken(_without_added_tokens(tokenizer_json), checked)
-    except (RuntimeError, ValueError):  # "no fast pretokenizer for" this pattern
+        gigatoken = Gigatoken(_loaded(twin), checked)
+    except (RuntimeError, ValueError):  # it does not know the model
         return checked
+    return Chunks(pattern, gigatoken, checked) if pattern in _TWIN else gigatoken
+
+
+def _is_plain(tokenizer_json: dict[str, Any]) -> bool:
+    affixes = (tokenizer_json["model"].get(name) for name in ("continuing_subword_prefix", "end_of_word_suffix"))
+    return tokenizer_json.get("normalizer") is None and not any(affixes)
 
 
 class Gigatoken:
@@ -108,15 +121,20 @@ class Gigatoken:
         self._num_bytes += len(data)
         if self._num_bytes > RENEW_BYTES:
             self._load()
-        doubtful = texts_with_unassigned(data, offsets)
-        ids, borders = self._encode(data, offsets)
-        if not len(doubtful):
-            return ids, borders
+        places = _unassigned_places(data)
+        if not len(places):
+            return self._encode(data, offsets)
+        # Of a long text only the pieces around such places need the reference, which is slow and takes much memory.
+        pieces = _cut_long(data, offsets, _texts_at(places, offsets))
+        doubtful = _texts_at(places, pieces)
+        ids, borders = self._encode(data, pieces)
         arrays = np.split(ids, borders[1:-1])
-        again, places = self._checked(texts.take(pa.array(doubtful)))
-        for place, text in enumerate(doubtful.tolist()):
-            arrays[text] = again[places[place] : places[place + 1]]
-        return joined(arrays)
+        strings = [data[pieces[piece] : pieces[piece + 1]].tobytes() for piece in doubtful.tolist()]
+        again, begins = self._checked(pa.array(strings, pa.large_string()))
+        for place, piece in enumerate(doubtful.tolist()):
+            arrays[piece] = again[begins[place] : begins[place + 1]]
+        ids, borders = joined(arrays)
+        return ids, borders[np.searchsorted(pieces, offsets)]
 
     def _encode(self, data: np.ndarray, offsets: np.ndarray) -> Encoded:
         import awkward
@@ -186,22 +204,48 @@ def texts_with_unassigned(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         data: UTF-8 of all texts, uint8.
         offsets: where each text begins, int64 ``[texts + 1]``.
     """
-    at = _beyond_ascii(data)
+    return _texts_at(_unassigned_places(data), offsets)
+
+
+def _texts_at(places: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The indices, ascending, of the texts that hold the bytes at ascending ``places``."""
+    return np.unique(np.searchsorted(offsets, places, side="right") - 1)
+
+
+def _cut_long(data: np.ndarray, offsets: np.ndarray, texts: np.ndarray) -> np.ndarray:
+    """The offsets, and sure borders between them which cut the named texts into pieces of some 64 kB."""
+    cuts = [offsets]
+    for text in texts[np.diff(offsets)[texts] > PIECE_BYTES].tolist():
+        start, stop = offsets[text], offsets[text + 1]
+        borders = chunk_starts(data[start:stop], np.array([0, stop - start]), cuts_after_punctuation=False)
+        first = np.searchsorted(borders, np.arange(PIECE_BYTES, stop - start, PIECE_BYTES))
+        cuts.append(start + np.unique(borders[first[first < len(borders)]]))
+    return np.sort(np.concatenate(cuts))
+
+
+def _unassigned_places(data: np.ndarray) -> np.ndarray:
+    """Where the code points begin, ascending, that this Python's Unicode does not know."""
+    places = [start + _unassigned_in(data[start : start + _BLOCK + 3], _BLOCK) for start in range(0, len(data), _BLOCK)]
+    return np.concatenate([np.empty(0, np.int64), *places])
+
+
+def _unassigned_in(block: np.ndarray, size: int) -> np.ndarray:
+    """The same among the first ``size`` bytes of a block; the last code point may end behind these."""
+    at = _beyond_ascii(block[:size])
     if not len(at):
         return at
     leads, unassigned = _unassigned()
-    at = at[leads[data[at]]]
+    at = at[leads[block[at]]]
     if not len(at):
         return at
-    padded = np.append(data, np.zeros(3, np.uint8)) if at[-1] + 3 >= len(data) else data
+    padded = np.append(block, np.zeros(3, np.uint8)) if at[-1] + 3 >= len(block) else block
     first, second, third, fourth = (padded[at + place].astype(np.int64) & 0x3F for place in range(4))
     two = (first & 0x1F) << 6 | second
     three = (first & 0x0F) << 12 | second << 6 | third
     four = (first & 0x07) << 18 | second << 12 | third << 6 | fourth
-    lead = data[at]
+    lead = block[at]
     code_point = np.where(lead < 0xE0, two, np.where(lead < 0xF0, three, four))
-    at = at[unassigned[code_point]]
-    return np.unique(np.searchsorted(offsets, at, side="right") - 1)
+    return at[unassigned[code_point]]
 
 
 def _beyond_ascii(data: np.ndarray) -> np.ndarray:
@@ -240,5 +284,7 @@ def _ids(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
     ]
 
 
-def _without_added_tokens(tokenizer_json: dict[str, Any]) -> str:
-    return json.dumps({**tokenizer_json, "added_tokens": []})
+def _loaded(tokenizer_json: dict[str, Any]) -> str:
+    """Without added tokens, and without what would shorten or pad a text's ids or let chance choose them."""
+    plain: dict[str, Any] = {"added_tokens": [], "truncation": None, "padding": None}
+    return json.dumps({**tokenizer_json, **plain, "model": {**tokenizer_json["model"], "dropout": None}})

@@ -225,7 +225,7 @@ def _metrics(fits: Mapping[int, Mapping[str, int | float]]) -> dict[str, object]
 
 def _manifest_digests(job: Job) -> list[str]:
     places = [Path(place) if Path(place).name == NAME else Path(place) / NAME for place in job.inputs]
-    return [storage.sha256_file(place) for place in places]
+    return sorted(storage.sha256_file(place) for place in places)
 
 
 def _ledger(texts: Mapping[int, str]) -> Ledger:

@@ -53,13 +53,22 @@ def pattern_regex(pattern: str) -> str:
     """
     if pattern not in PATTERNS:
         raise CorpusmillError(
-            "no such pre-tokenisation pattern", where="pattern", expected=", ".join(PATTERNS), got=pattern
+            "no such pre-tokenisation pattern",
+            where="params.yaml: count.pattern",
+            expected=", ".join(PATTERNS),
+            got=pattern,
         )
     return PATTERNS[pattern]
 
 
 def pattern_of(pre_tokenizer: object) -> str | None:
-    """The name of the pattern in the ``pre_tokenizer`` of a ``tokenizer.json``, None where it is none of ours."""
+    """The name of the pattern in the ``pre_tokenizer`` of a ``tokenizer.json``, None where it is none of ours.
+
+    GPT-2's own file names no expression: a ByteLevel that cuts has it built in.
+    """
+    if isinstance(pre_tokenizer, dict) and pre_tokenizer.get("type") == "ByteLevel":
+        cuts = pre_tokenizer.get("use_regex", True)
+        return "gpt2" if cuts and not pre_tokenizer.get("add_prefix_space", True) else None
     for pattern in PATTERNS:
         if pre_tokenizer == json.loads(_pre_tokenizer_json(pattern)):
             return pattern

@@ -67,25 +67,33 @@ def as_documents(batch: pa.RecordBatch, where: str) -> pa.RecordBatch:
     Raises:
         CorpusmillError: a required column is missing, is not text, or holds nulls.
     """
-    arrays = []
-    for field in DOCUMENT:
-        index = batch.schema.get_field_index(field.name)
-        if index < 0:
-            if field.name in REQUIRED:
-                raise CorpusmillError(
-                    f"no column {field.name}", where=where, expected=", ".join(REQUIRED),
-                    got=", ".join(batch.schema.names),
-                    hint="run `python -m pipelines.extract` on it first, with the columns mapped",
-                )  # fmt: skip
-            arrays.append(pa.array([""] * batch.num_rows, pa.string()))
-            continue
-        column = batch.column(index)
-        if column.null_count:
-            raise CorpusmillError(f"column {field.name} holds {column.null_count} nulls", where=where)
-        if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-            raise CorpusmillError(f"column {field.name} is not text", where=where, got=column.type)
-        arrays.append(_valid(column, field.name, where).cast(pa.string()))
+    arrays = [
+        text_column(batch, field.name, where)
+        if field.name in REQUIRED or field.name in batch.schema.names
+        else pa.array([""] * batch.num_rows, pa.string())
+        for field in DOCUMENT
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=DOCUMENT)
+
+
+def text_column(batch: pa.RecordBatch, name: str, where: str) -> pa.StringArray:
+    """A column of text, without nulls.
+
+    Raises:
+        CorpusmillError: the column is missing, is not text, or holds nulls.
+    """
+    index = batch.schema.get_field_index(name)
+    if index < 0:
+        raise CorpusmillError(
+            f"no column {name}", where=where, expected=", ".join(REQUIRED), got=", ".join(batch.schema.names),
+            hint="run `python -m pipelines.extract` on it first, with the columns mapped",
+        )  # fmt: skip
+    column = batch.column(index)
+    if column.null_count:
+        raise CorpusmillError(f"column {name} holds {column.null_count} nulls", where=where)
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        raise CorpusmillError(f"column {name} is not text", where=where, got=column.type)
+    return _valid(column, name, where).cast(pa.string())
 
 
 def _valid(column: pa.Array, name: str, where: str) -> pa.Array:
