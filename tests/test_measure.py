@@ -232,6 +232,9 @@ def test_references_that_cannot_be_read_say_what_to_do(tmp_path: Path) -> None:
         reference_of(tmp_path / "d.txt")
     with pytest.raises(CorpusmillError, match="cannot be read"):
         reference_of(tmp_path / "d.bpe")
+    (tmp_path / "e.bpe.gz").write_bytes(gzip.compress(b"a b\n" * 999)[:12] + b"\xff" * 30)
+    with pytest.raises(CorpusmillError, match="cannot be read"):
+        reference_of(tmp_path / "e.bpe.gz")
     with pytest.raises(CorpusmillError, match="is not installed") as error:
         load_reference(ReferenceParams("x", "package://no_such_package/a.bpe", "", "gpt2"))
     assert "pip install no_such_package" in str(error.value)

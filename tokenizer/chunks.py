@@ -64,7 +64,7 @@ def chunk_starts(data: np.ndarray, offsets: np.ndarray, cuts_after_punctuation: 
     Args:
         data: UTF-8 of all texts, uint8.
         offsets: where each text begins, int64 ``[texts + 1]``.
-        cuts_after_punctuation: the pattern makes the cut "after"; see `tokenizer.patterns.Pattern`.
+        cuts_after_punctuation: the pattern makes the cut "after"; see `tokenizer.patterns.cuts_after_punctuation`.
     """
     begins = np.zeros(len(data), bool)
     texts = offsets[:-1][np.diff(offsets) > 0]

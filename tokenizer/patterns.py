@@ -53,10 +53,7 @@ def pattern_regex(pattern: str) -> str:
     """
     if pattern not in PATTERNS:
         raise CorpusmillError(
-            "no such pre-tokenisation pattern",
-            where="params.yaml: count.pattern",
-            expected=", ".join(PATTERNS),
-            got=pattern,
+            "no such pre-tokenisation pattern", where="pattern", expected=", ".join(PATTERNS), got=pattern
         )
     return PATTERNS[pattern]
 

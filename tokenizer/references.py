@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def _content(path: Path, params: ReferenceParams, where: str) -> str:
         raise CorpusmillError("wrong checksum", where=where, expected=params.sha256, got=sha256)
     try:
         return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise CorpusmillError(f"cannot be read: {error}", where=where, got=params.path) from None
 
 
