@@ -155,13 +155,26 @@ def test_a_slice_of_a_column_is_encoded_alone() -> None:
             np.testing.assert_array_equal(found, expected)
 
 
-def test_the_engine_forgets_its_cache_now_and_then_and_goes_on_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_forgets_its_cache_when_the_process_has_grown_and_goes_on_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     fast = fastest(document("gpt2"), reference(document("gpt2")))
     first = ids_of(fast, TEXTS)
     before = fast._backend  # type: ignore[attr-defined]
-    monkeypatch.setattr(engines, "RENEW_BYTES", 10)
+    monkeypatch.setattr(engines, "LOOK_AFTER", 10)
+    assert ids_of(fast, TEXTS) == first
+    assert fast._backend is before  # type: ignore[attr-defined]
+    monkeypatch.setattr(engines, "RENEW_GROWTH", -(1 << 40))
     assert ids_of(fast, TEXTS) == first
     assert fast._backend is not before  # type: ignore[attr-defined]
+
+
+def test_what_the_process_holds_is_seen_to_grow_and_to_shrink() -> None:
+    assert 10_000_000 < engines.resident_bytes() < 1 << 36
+    held = np.ones(1 << 23)
+    grown = engines.resident_bytes()
+    del held
+    assert grown - engines.resident_bytes() > 50_000_000
 
 
 def test_a_variable_chooses_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
