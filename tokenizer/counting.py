@@ -9,8 +9,9 @@ and encoding cut alike on every string.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +20,8 @@ from pipelines.spine.schema import COUNT
 from tokenizer.chunks import WIDE_SIGNS, chunks
 from tokenizer.patterns import cuts_after_punctuation, split
 
+#: Row groups of counts that are looked at together: about 130,000 pre-tokens.
+BATCHES_AT_ONCE = 128
 _WIDE_LETTER = "[\u4e00-\u9f7f\u3041-\u3096\u30a1-\u30fa]"
 #: One pre-token in every pattern. o200k cuts "iPhone", so a capital stands first or not at all; cjk cuts at a change of
 #: script. Letters are named by ranges, not classes: the column engine's Unicode is another one.
@@ -60,6 +63,13 @@ def add_counts(tables: Sequence[pa.Table]) -> pa.Table:
     """One table (pre_token, count): the counts of equal pre-tokens added, in no order."""
     total = pa.concat_tables(tables).group_by("pre_token", use_threads=False).aggregate([("count", "sum")])
     return _table(total["pre_token"], total["count_sum"])
+
+
+def gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The same rows, some hundred thousand together: the encoder checks a part of every call."""
+    rest = iter(batches)
+    while some := list(itertools.islice(rest, BATCHES_AT_ONCE)):
+        yield pa.Table.from_batches(some).combine_chunks()
 
 
 def _table(pre_tokens: pa.Array | pa.ChunkedArray, counts: pa.Array | pa.ChunkedArray) -> pa.Table:

@@ -34,6 +34,7 @@ from pipelines.spine.shards import read_batches
 from pipelines.spine.stage import Job, Stage, opened
 from tokenizer.bpe import ALPHABET, learn_merges
 from tokenizer.card import CardFacts, tokenizer_card
+from tokenizer.counting import gathered
 from tokenizer.encoding import Encoder, tokenizer_json
 from tokenizer.ranks import tiktoken_ranks
 
@@ -106,8 +107,8 @@ def measure(batches: Iterable[pa.RecordBatch], encoder: Encoder) -> dict[str, in
         encoder: the tokenizer.
     """
     distinct = num_bytes = num_tokens = 0
-    for batch in batches:
-        pre_tokens, counts = batch.column(0), batch.column(1).to_pylist()
+    for table in gathered(batches):
+        pre_tokens, counts = table.column(0), table.column(1).to_pylist()
         _, offsets = encoder.encode_batch(pre_tokens.cast(pa.string()))
         distinct += len(counts)
         # Python integers: a sum of 64-bit products could wrap.

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import read_manifest
 from pipelines.spine.schema import COUNT
 from pipelines.spine.shards import read_batches
+from tokenizer.counting import gathered
 from tokenizer.encoding import Encoder
 
 #: Code points that are characters: all but the surrogates.
@@ -39,11 +41,16 @@ class Ours:
 
 
 def read_counts(folder: str | Path) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Pre-tokens and how often each stands in the train text, int64, a row group at a time.
+    """Pre-tokens and how often each stands in the train text, int64, some hundred thousand at a time.
 
     Raises:
         CorpusmillError: the folder is not the output of `count`.
     """
+    for table in gathered(_count_batches(folder)):
+        yield table.column(0).cast(pa.string()).to_pylist(), table.column(1).to_numpy()
+
+
+def _count_batches(folder: str | Path) -> Iterator[pa.RecordBatch]:
     manifest = read_manifest(folder).check()
     for shard in manifest.shards:
         for batch in read_batches(manifest.path_of(shard)):
@@ -52,7 +59,7 @@ def read_counts(folder: str | Path) -> Iterator[tuple[list[str], np.ndarray]]:
                     "not a table of pre-token counts", where=str(manifest.path_of(shard)), expected=COUNT.names,
                     got=batch.schema.names, hint="give the output of `count` as --counts",
                 )  # fmt: skip
-            yield [token.decode() for token in batch.column(0).to_pylist()], batch.column(1).to_numpy()
+            yield batch
 
 
 def count_occurrences(batches: Iterable[tuple[list[str], np.ndarray]], ours: Sequence[Ours]) -> list[np.ndarray]:
