@@ -35,6 +35,9 @@ from pipelines.spine.work import Outcome, run_unit
 from tokenizer.counting import add_counts, count_pre_tokens
 from tokenizer.patterns import pattern_regex
 
+#: Tables whose counts wait to be added up: each holds the common words once.
+TABLES_AT_ONCE = 8
+
 
 @dataclass(frozen=True)
 class CountParams:
@@ -55,10 +58,6 @@ def partition_counts(table: pa.Table, num_partitions: int) -> dict[int, pa.Table
 def merge_counts(tables: Sequence[pa.Table]) -> pa.Table:
     """The sum of the counts by pre-token, sorted by the pre-token's bytes."""
     return add_counts(tables).sort_by("pre_token")
-
-
-#: Tables whose counts wait to be added up: each holds the common words once.
-TABLES_AT_ONCE = 8
 
 
 def add_up(tables: Iterable[pa.Table]) -> pa.Table:

@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.spine.errors import CorpusmillError
-from tokenizer import encoding, engines
+from tokenizer import encoding, engines, unassigned
 from tokenizer.bpe import learn_merges
 from tokenizer.encoding import Encoder, tokenizer_json
-from tokenizer.engines import Engine, Gigatoken, fastest, reference, texts_with_unassigned
+from tokenizer.engines import Engine, Gigatoken, fastest, reference
 from tokenizer.patterns import PATTERNS
+from tokenizer.unassigned import texts_with_unassigned
 
 TEXTS = [
     " ".join(words(1, 400)), "the cat's hat, THE CAT'S 2026 hats and 1234567\n\n  of the\tcat\r\n",
@@ -106,7 +107,7 @@ def test_unassigned_code_points_are_found_in_their_texts() -> None:
 def test_unassigned_code_points_are_found_wherever_blocks_end(texts: list[str], size: int) -> None:
     expected = [n for n, text in enumerate(texts) if any(unicodedata.category(char) == "Cn" for char in text)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "_BLOCK", size)
+        patch.setattr(unassigned, "_BLOCK", size)
         assert texts_with_unassigned(*engines.text_buffer(pa.array(texts, pa.string()))).tolist() == expected
 
 

@@ -13,9 +13,8 @@ parts pre-tokenised apart. Sure, in each pattern of ``tokenizer.patterns``, are 
     signs      space or sign, sign | letter                 in cl100k and o200k, where one sign may begin a word
 
 where signs are ASCII's punctuation but "'", and the common ones of Chinese and Japanese; letters and digits are those that
-are cheap to tell in UTF-8. A border that is not seen costs time, never exactness. A chunk has no
-sure border inside it; it may still hold several pre-tokens. English falls into chunks of 5.5 bytes, of which one in
-eighteen is new in 13 MB; Chinese into clauses.
+are cheap to tell in UTF-8. A border that is not seen costs time, never exactness. A chunk has no sure border inside it
+that is seen; it may still hold several pre-tokens.
 """
 
 from __future__ import annotations

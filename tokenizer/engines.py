@@ -16,11 +16,9 @@ Chinese clauses are all new): once the process has grown by half a gigabyte it i
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import resource
-import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from tokenizers import Tokenizer
 from tokenizer.chunks import chunk_starts, chunks, text_buffer
 from tokenizer.counting import WHOLE
 from tokenizer.patterns import cuts_after_punctuation, pattern_of, pre_tokenizer
+from tokenizer.unassigned import texts_at, texts_with_unassigned, unassigned_places
 
 # One process a core, one shard a process: threads inside an engine would only compete with them.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -41,8 +40,6 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 ENGINE_VARIABLE = "CORPUSMILL_ENGINE"
 #: gigatoken is loaded anew when the process has grown by so many bytes since, which is looked at after so much text.
 RENEW_GROWTH, LOOK_AFTER = 512 << 20, 16 << 20
-#: Bytes searched together for unassigned code points: each that may be one takes 100 bytes meanwhile.
-_BLOCK = 1 << 18
 #: Longer texts with an unassigned code point are cut into pieces of about this size.
 PIECE_BYTES = 1 << 16
 #: An encoding of ``tokenizers`` takes some 100 bytes a token.
@@ -126,12 +123,12 @@ class Gigatoken:
             self._num_bytes = 0
             if resident_bytes() - self._resident > RENEW_GROWTH:
                 self._load()
-        places = _unassigned_places(data)
+        places = unassigned_places(data)
         if not len(places):
             return self._encode(data, offsets)
         # Of a long text only the pieces around such places need the reference, which is slow and takes much memory.
-        pieces = _cut_long(data, offsets, _texts_at(places, offsets))
-        doubtful = _texts_at(places, pieces)
+        pieces = _cut_long(data, offsets, texts_at(places, offsets))
+        doubtful = texts_at(places, pieces)
         ids, borders = self._encode(data, pieces)
         arrays = np.split(ids, borders[1:-1])
         strings = [data[pieces[piece] : pieces[piece + 1]].tobytes() for piece in doubtful.tolist()]
@@ -203,21 +200,6 @@ class Chunks:
         return mask
 
 
-def texts_with_unassigned(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """The indices, ascending, of the texts with a code point that this Python's Unicode does not know.
-
-    Args:
-        data: UTF-8 of all texts, uint8.
-        offsets: where each text begins, int64 ``[texts + 1]``.
-    """
-    return _texts_at(_unassigned_places(data), offsets)
-
-
-def _texts_at(places: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """The indices, ascending, of the texts that hold the bytes at ascending ``places``."""
-    return np.unique(np.searchsorted(offsets, places, side="right") - 1)
-
-
 def _cut_long(data: np.ndarray, offsets: np.ndarray, texts: np.ndarray) -> np.ndarray:
     """The offsets, and sure borders between them which cut the named texts into pieces of some 64 kB."""
     cuts = [offsets]
@@ -227,54 +209,6 @@ def _cut_long(data: np.ndarray, offsets: np.ndarray, texts: np.ndarray) -> np.nd
         first = np.searchsorted(borders, np.arange(PIECE_BYTES, stop - start, PIECE_BYTES))
         cuts.append(start + np.unique(borders[first[first < len(borders)]]))
     return np.sort(np.concatenate(cuts))
-
-
-def _unassigned_places(data: np.ndarray) -> np.ndarray:
-    """Where the code points begin, ascending, that this Python's Unicode does not know."""
-    places = [start + _unassigned_in(data[start : start + _BLOCK + 3], _BLOCK) for start in range(0, len(data), _BLOCK)]
-    return np.concatenate([np.empty(0, np.int64), *places])
-
-
-def _unassigned_in(block: np.ndarray, size: int) -> np.ndarray:
-    """The same among the first ``size`` bytes of a block; the last code point may end behind these."""
-    at = _beyond_ascii(block[:size])
-    if not len(at):
-        return at
-    leads, unassigned = _unassigned()
-    at = at[leads[block[at]]]
-    if not len(at):
-        return at
-    padded = np.append(block, np.zeros(3, np.uint8)) if at[-1] + 3 >= len(block) else block
-    first, second, third, fourth = (padded[at + place].astype(np.int64) & 0x3F for place in range(4))
-    two = (first & 0x1F) << 6 | second
-    three = (first & 0x0F) << 12 | second << 6 | third
-    four = (first & 0x07) << 18 | second << 12 | third << 6 | fourth
-    lead = block[at]
-    code_point = np.where(lead < 0xE0, two, np.where(lead < 0xF0, three, four))
-    return at[unassigned[code_point]]
-
-
-def _beyond_ascii(data: np.ndarray) -> np.ndarray:
-    """The places of bytes from 0x80 on, and of some before; eight bytes are looked at together, most texts being ASCII."""
-    whole = len(data) // 8 * 8
-    words = np.flatnonzero(data[:whole].view(np.uint64) & np.uint64(0x8080808080808080))
-    if len(words) * 4 > len(data) // 8:
-        return np.flatnonzero(data >= 0x80)
-    return np.concatenate([(words[:, None] * 8 + np.arange(8)).reshape(-1), np.arange(whole, len(data))])
-
-
-@functools.cache
-def _unassigned() -> tuple[np.ndarray, np.ndarray]:
-    """Masks: lead bytes of characters with unassigned ones among them ``[256]``, and unassigned code points."""
-    # Asked one by one are the planes that hold characters; of the others no code point is assigned, or is for private use.
-    unassigned = np.ones(0x110000, bool)
-    for plane in (range(0x40000), range(0xE0000, 0xE1000)):
-        unassigned[plane] = [unicodedata.category(chr(code)) == "Cn" for code in plane]
-    codes = np.flatnonzero(unassigned)
-    leads = np.zeros(256, bool)
-    for first, last, mark, shift in ((0x80, 0x800, 0xC0, 6), (0x800, 0x10000, 0xE0, 12), (0x10000, 0x110000, 0xF0, 18)):
-        leads[mark | codes[(codes >= first) & (codes < last)] >> shift] = True
-    return leads, unassigned
 
 
 def resident_bytes() -> int:

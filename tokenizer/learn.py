@@ -160,11 +160,9 @@ def most_frequent(batches: Iterable[pa.RecordBatch], limit: int) -> tuple[list[t
         if num_waiting >= limit:
             kept, waiting, num_waiting = _first(pa.concat_tables([kept, pa.Table.from_batches(waiting)]), limit), [], 0
     kept = _first(pa.concat_tables([kept, pa.Table.from_batches(waiting, COUNT)]), limit)
-    where = "params.yaml: count.pattern"
+    where = "the output of `count`"
     if not kept.num_rows:
-        raise CorpusmillError(
-            "no pre-tokens to learn from", where="the output of `count`", hint="is the train split empty?"
-        )
+        raise CorpusmillError("no pre-tokens to learn from", where=where, hint="is the train split empty?")
     if len(patterns) > 1 or "" in patterns:
         raise CorpusmillError(
             "the counts do not name one pattern that cut them", where=where, got=sorted(patterns),
