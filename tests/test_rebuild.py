@@ -66,16 +66,12 @@ class Workspace:
         params["learn"] |= {"vocab_size": 300, "more_sizes": [280]}
         params["pack"]["seq_len"] = 32
         params["pretrain"] |= {
-            "steps": 4, "rows_per_step": 4, "rows_per_micro_batch": 4, "evaluate_every": 2, "val_rows": 8,
-            "checkpoint_every": 2, "warmup_steps": 1, "num_threads": 1,
+            "steps": 4, "rows_per_step": 4, "evaluate_every": 2, "val_rows": 8, "checkpoint_every": 2, "warmup_steps": 1,
         }  # fmt: skip
-        params["pretrain"]["model"] |= {
-            "width": 32,
-            "num_layers": 1,
-            "num_heads": 2,
-            "num_kv_heads": 2,
-            "mlp_width": 64,
-        }
+        params["pretrain"]["engine"] |= {"rows_per_micro_batch": 4, "num_threads": 1}
+        params["pretrain"]["model"]["size"] = {
+            "width": 32, "num_layers": 1, "num_heads": 2, "num_kv_heads": 2, "mlp_width": 64,
+        }  # fmt: skip
         (self.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
     def run(self, *command: str, **environment: str) -> str:

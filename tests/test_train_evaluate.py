@@ -162,7 +162,7 @@ def test_a_set_that_was_looked_for_is_scored_text_by_text(tmp_path: Path, action
     assert score.pop("bits_per_byte") == pytest.approx(nll / math.log(2) / num_bytes, rel=1e-5)
     assert score.pop("perplexity") == pytest.approx(math.exp(nll / tokens), rel=1e-4)
     assert score == {
-        "tokens": num_bytes, "texts": 4, "decontaminated": True, acted: 5, "items": 2, "items_unchecked": 1,
+        "tokens": num_bytes, "accuracy": 0.0, "texts": 4, "decontaminated": True, acted: 5, "items": 2, "items_unchecked": 1,
     }  # fmt: skip
     assert json.loads((output / "ledger.json").read_text())["out"]["set quiz"] == num_bytes
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from token_shards import SHAPE, small_model
+from token_shards import SHAPE, changed_params, small_model
 
 from pipelines.spine.errors import CorpusmillError
 from train.model import Decoder, document_mask, init_weights
@@ -67,7 +67,8 @@ def test_parameters_are_counted_as_they_are(shape: dict) -> None:
 
 
 def test_flops_of_gpt2_small_are_near_six_a_parameter() -> None:
-    gpt2 = ModelParams(768, 12, 12, 12, 2048, 10000.0, 1e-5, False, True)
+    size = {"width": 768, "num_layers": 12, "num_heads": 12, "num_kv_heads": 12, "mlp_width": 2048}
+    gpt2 = ModelParams("decoder", size, 10000.0, 1e-5, False, True, 0.0)
     assert gpt2.num_parameters(50257) == 123_551_232
     assert gpt2.flops_per_token(50257, 1024) == 6 * (12 * (4 * 768**2 + 3 * 768 * 2048 + 768 * 1024) + 768 * 50257)
 
@@ -75,11 +76,11 @@ def test_flops_of_gpt2_small_are_near_six_a_parameter() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"width": 18}, "width does not split into heads of even width"),
-        ({"num_kv_heads": 3}, "num_heads is not a multiple of num_kv_heads"),
-        ({"num_layers": 0}, "a size is not positive"),
+        ({"size.width": 18}, "width does not split into heads of even width"),
+        ({"size.num_kv_heads": 3}, "num_heads is not a multiple of num_kv_heads"),
+        ({"size.num_layers": 0}, "a size is not positive"),
     ],
 )
 def test_a_shape_that_cannot_be_built_is_refused_by_name(wrong: dict, message: str, tmp_path: Path) -> None:
     with pytest.raises(CorpusmillError, match=message):
-        ModelParams(**{**SHAPE, **wrong}).check("params.yaml: pretrain.model")
+        ModelParams(**changed_params(SHAPE, wrong)).check("params.yaml: pretrain.model")

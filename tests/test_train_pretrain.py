@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from corpora import digests, write_params
-from token_shards import PRETRAIN, SHAPE, TEXTS, write_pack, write_rows, write_shard, write_tokenizer
+from token_shards import PRETRAIN, TEXTS, changed_params, write_pack, write_rows, write_shard, write_tokenizer
 from train_runs import ROOT, TrainRuns
 
 from pipelines.spine.manifest import read_manifest, write_manifest
@@ -53,7 +53,7 @@ class Place:
         self.pack = write_pack(folder / "pack", self.tokenizer)
 
     def argv(self, out: str, cache: str, **changed: object) -> list[str]:
-        params = write_params(self.folder / f"{out}.yaml", pretrain={**PRETRAIN, **changed})
+        params = write_params(self.folder / f"{out}.yaml", pretrain=changed_params(PRETRAIN, changed))
         options = {"input": self.pack, "output": self.folder / out, "params": params, "tokenizer": self.tokenizer}
         options |= {"cache": self.folder / cache, "logs": self.folder / "logs"}
         return [part for name, value in options.items() for part in (f"--{name}", str(value))]
@@ -175,13 +175,17 @@ def test_a_damaged_checkpoint_is_refused_by_name(place: Place) -> None:
     ("name", "changed"),
     [
         ("muon", {"gradient_clipping": 0.1}),
-        ("zero2", {"optimizer": "adamw", "zero_stage": 2, "attention": "row", "schedule": "cosine", "val_rows": 9}),
+        (
+            "zero2",
+            {"optimizer": "adamw", "engine.zero_stage": 2, "attention": "row", "schedule": "cosine", "val_rows": 9},
+        ),
     ],
 )
 def test_two_processes_have_the_losses_of_one(place: Place, name: str, changed: dict) -> None:
     one, two = f"{name}-1", f"{name}-2"
-    assert place.train(one, steps=4, rows_per_micro_batch=4, **changed)[0] == 0
-    status, said = place.train(two, {"CORPUSMILL_PROCESSES": "2"}, steps=4, rows_per_micro_batch=1, **changed)
+    assert place.train(one, **{"steps": 4, "engine.rows_per_micro_batch": 4, **changed})[0] == 0
+    changed = {"steps": 4, "engine.rows_per_micro_batch": 1, **changed}
+    status, said = place.train(two, {"CORPUSMILL_PROCESSES": "2"}, **changed)
     assert status == 0, said
     for file, column in (("curve.csv", "loss"), ("curve.csv", "gradient_norm"), ("val.csv", "loss")):
         ours, theirs = ([row[column] for row in place.curve(out, file)] for out in (one, two))
@@ -189,7 +193,7 @@ def test_two_processes_have_the_losses_of_one(place: Place, name: str, changed: 
 
 
 def test_of_several_processes_one_says_what_is_wrong(place: Place) -> None:
-    status, said = place.train("three", {"CORPUSMILL_PROCESSES": "3"}, rows_per_micro_batch=1)
+    status, said = place.train("three", {"CORPUSMILL_PROCESSES": "3"}, **{"engine.rows_per_micro_batch": 1})
     assert status == 1
     assert said.count("error:") == 1
     assert "a step does not divide into micro batches" in said
@@ -205,7 +209,7 @@ def test_of_several_processes_one_says_what_is_wrong(place: Place) -> None:
         ({"source_weights": {"s": -1.0}}, "no weight of a source"),
         ({"source_weights": {"s": "much"}}, "wrong type"),
         ({"source_weights": {"s": 0.0}}, "an epoch without rows"),
-        ({"model": {**SHAPE, "num_heads": 3}}, "width does not split into heads of even width"),
+        ({"model.size.num_heads": 3}, "width does not split into heads of even width"),
     ],
 )
 def test_what_cannot_train_ends_with_one_message(place: Place, changed: dict, message: str) -> None:

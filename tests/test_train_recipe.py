@@ -1,15 +1,17 @@
 """The recipe: learning rates step by step, DeepSpeed's dictionary, and combinations that are refused."""
 
 import pytest
-from token_shards import PRETRAIN, SHAPE
+from token_shards import PRETRAIN, changed_params
 
 from pipelines.spine.errors import CorpusmillError
-from train.recipe import PretrainParams, deepspeed_config
+from train.recipe import EngineParams, PretrainParams, SpikeParams, deepspeed_config
 from train.shape import ModelParams
 
 
 def recipe(**changed: object) -> PretrainParams:
-    return PretrainParams(**{**PRETRAIN, "model": ModelParams(**SHAPE), **changed})  # type: ignore[arg-type]
+    params = changed_params(PRETRAIN, changed)
+    parts = {"spikes": SpikeParams, "engine": EngineParams, "model": ModelParams}
+    return PretrainParams(**{**params, **{name: kind(**params[name]) for name, kind in parts.items()}})
 
 
 @pytest.mark.parametrize(
@@ -31,7 +33,9 @@ def test_without_warm_up_the_first_step_has_the_full_rate() -> None:
 
 
 def test_the_dictionary_follows_from_the_parameters_and_the_number_of_processes() -> None:
-    assert deepspeed_config(recipe(rows_per_step=12, rows_per_micro_batch=2), world_size=3, num_parameters=1000) == {
+    assert deepspeed_config(
+        recipe(**{"rows_per_step": 12, "engine.rows_per_micro_batch": 2}), world_size=3, num_parameters=1000
+    ) == {
         "train_batch_size": 12,
         "train_micro_batch_size_per_gpu": 2,
         "gradient_accumulation_steps": 2,
@@ -52,9 +56,9 @@ def test_the_dictionary_follows_from_the_parameters_and_the_number_of_processes(
     ("changed", "message"),
     [
         ({"optimizer": "sgd"}, "optimizer is no such choice\n  expected: adamw | muon"),
-        ({"precision": "bf16"}, "bf16 needs ZeRO\n  expected: zero_stage: 1"),
-        ({"zero_stage": 1}, "muon works without ZeRO only"),
-        ({"zero_stage": 4, "optimizer": "adamw"}, "no such ZeRO stage"),
+        ({"precision": "bf16"}, "bf16 needs ZeRO\n  expected: engine.zero_stage: 1"),
+        ({"engine.zero_stage": 1}, "muon works without ZeRO only"),
+        ({"engine.zero_stage": 4, "optimizer": "adamw"}, "engine.zero_stage is no ZeRO stage"),
         ({"source_weights": {"a": float("nan")}}, "no weight of a source\n  expected: 0 or more"),
         ({"steps": 0}, "steps is too small\n  expected: >= 1\n  got: 0"),
     ],
@@ -67,5 +71,5 @@ def test_what_cannot_train_is_refused_with_what_to_change(changed: dict, message
 
 def test_a_step_that_does_not_divide_is_refused() -> None:
     with pytest.raises(CorpusmillError, match="does not divide") as caught:
-        recipe(rows_per_step=4, rows_per_micro_batch=2).micro_batches(world_size=3)
+        recipe(**{"rows_per_step": 4, "engine.rows_per_micro_batch": 2}).micro_batches(world_size=3)
     assert caught.value.expected.endswith("= 6")

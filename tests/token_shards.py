@@ -1,8 +1,10 @@
 """Small token shards and small models that the tests of ``train/`` write."""
 
+import copy
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import torch
@@ -20,16 +22,39 @@ from train.saved import ModelConfig, write_model
 from train.shape import ModelParams
 
 KEY = "0123456789ab"
+SIZE = {"width": 16, "num_layers": 2, "num_heads": 4, "num_kv_heads": 2, "mlp_width": 24}
 SHAPE = {
-    "width": 16, "num_layers": 2, "num_heads": 4, "num_kv_heads": 2, "mlp_width": 24, "rope_theta": 10000.0,
-    "norm_epsilon": 1e-5, "qk_norm": False, "tie_embeddings": True,
+    "kind": "decoder", "size": SIZE, "rope_theta": 10000.0, "norm_epsilon": 1e-5, "qk_norm": False,
+    "tie_embeddings": True, "dropout": 0.0,
+}  # fmt: skip
+SPIKES = {"action": "none", "window": 4, "deviations": 6.0, "skip_before": 0}
+ENGINE = {
+    "num_threads": 1, "rows_per_micro_batch": 2, "zero_stage": 0, "tensor_parallel": 1, "pipeline_stages": 1,
+    "offload": "none", "activation_checkpointing": False, "compile": False,
 }  # fmt: skip
 PRETRAIN = {
-    "seed": 3, "source_weights": {}, "num_threads": 1, "steps": 8, "rows_per_step": 4, "rows_per_micro_batch": 2,
-    "attention": "document", "precision": "fp32", "zero_stage": 0, "optimizer": "muon", "learning_rate": 0.02,
-    "embedding_learning_rate": 0.01, "beta1": 0.9, "beta2": 0.95, "weight_decay": 0.1, "gradient_clipping": 1.0,
-    "schedule": "linear", "warmup_steps": 2, "evaluate_every": 3, "val_rows": 0, "checkpoint_every": 3, "model": SHAPE,
+    "seed": 3, "source_weights": {}, "bpe_dropout": 0.0, "steps": 8, "rows_per_step": 4, "attention": "document",
+    "precision": "fp32", "label_smoothing": 0.0, "optimizer": "muon", "learning_rate": 0.02,
+    "embedding_learning_rate": 0.01, "beta1": 0.9, "beta2": 0.95, "weight_decay": 0.1, "l1": 0.0,
+    "gradient_clipping": 1.0, "schedule": "linear", "warmup_steps": 2, "decay_steps": 0,
+    "final_learning_rate_factor": 0.0, "evaluate_every": 3, "val_rows": 0, "early_stopping_patience": 0,
+    "ema_decay": 0.0, "snapshots": 0, "final_weights": "last", "monitor_every": 0, "sample_prompt": "",
+    "sample_tokens": 0, "checkpoint_every": 3, "spikes": SPIKES, "engine": ENGINE, "model": SHAPE,
 }  # fmt: skip
+
+
+def changed_params(base: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters with some changed; a key with dots reaches into a part: ``engine.zero_stage``, ``model.size.width``."""
+    result = copy.deepcopy(dict(base))
+    for name, value in changed.items():
+        *parts, last = name.split(".")
+        place = result
+        for part in parts:
+            place = place[part]
+        place[last] = value
+    return result
+
+
 #: English, Chinese and Japanese by turns; lengths from one piece to several.
 TEXTS = [
     (f"{index:03}", f"{' '.join(words(index, 2 + 5 * index % 17))} {'日本語の文章。中文也一样'[: index % 12]}")
@@ -105,7 +130,8 @@ def write_shard(path: Path, table: pa.Table) -> Shard:
 
 def small_model(vocab_size: int = 257, seed: int = 1, **shape: object) -> Decoder:
     """A model whose every tensor is at work: what starts at zero gets small numbers too."""
-    model = Decoder(ModelParams(**{**SHAPE, **shape}), vocab_size)  # type: ignore[arg-type]
+    in_size = {f"size.{name}" if name in SIZE else name: value for name, value in shape.items()}
+    model = Decoder(ModelParams(**changed_params(SHAPE, in_size)), vocab_size)
     init_weights(model, seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

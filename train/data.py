@@ -15,6 +15,7 @@ Worked example, ``seq_len`` 7, two segments of 4 and 3 tokens, the second contin
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -39,8 +40,28 @@ class Batch:
     targets: Integers
 
 
+class StepRows(Protocol):
+    """The global batch of one step: its rows in order, of which each process takes some."""
+
+    @property
+    def num_rows(self) -> int: ...
+
+    @property
+    def num_targets(self) -> int:
+        """Targets that count, over all rows: what the loss is divided by."""
+        ...
+
+    def batch(self, places: Sequence[int]) -> Batch:
+        """The rows at those places of the step."""
+        ...
+
+
 class TokenRows(SplitRows):
     """The rows of one split as batches for the model."""
+
+    def step_rows(self, indices: Sequence[int]) -> StepRows:
+        """The rows of those numbers as they are."""
+        return _StepRows(self, indices)
 
     @property
     def sources(self) -> tuple[tuple[str, int], ...]:
@@ -65,6 +86,23 @@ class TokenRows(SplitRows):
 
     def _batch(self, indices: Sequence[int], score_starts: bool) -> Batch:
         return make_batch([self.row(index) for index in indices], self.facts.seq_len, score_starts)
+
+
+@dataclass(frozen=True)
+class _StepRows:
+    rows: TokenRows
+    indices: Sequence[int]
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.indices)
+
+    @property
+    def num_targets(self) -> int:
+        return sum(self.rows.row(index).num_trained for index in self.indices)
+
+    def batch(self, places: Sequence[int]) -> Batch:
+        return self.rows.training_batch([self.indices[place] for place in places])
 
 
 def make_batch(rows: Sequence[Row], seq_len: int, score_starts: bool) -> Batch:

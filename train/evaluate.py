@@ -140,20 +140,21 @@ def score_model(model: Decoder, config: ModelConfig, rows: TokenRows, params: Ev
     device = next(model.parameters()).device
     firsts = {id(shard): first for shard, first in zip(rows.shards, rows.first_rows, strict=True)}
 
-    def sums(shard: MappedShard) -> tuple[float, int]:
+    def sums(shard: MappedShard) -> tuple[float, int, int]:
         first = firsts[id(shard)]
         batches = cut_batches(range(first, first + shard.num_rows), params.rows_per_batch)
         parts = list(batch_scores(model, rows, batches, device, config.within_documents))
-        return math.fsum(nll for nll, _ in parts), sum(tokens for _, tokens in parts)
+        return math.fsum(part[0] for part in parts), sum(part[1] for part in parts), sum(part[2] for part in parts)
 
     return score_shards(rows, sums)
 
 
-def score_shards(rows: TokenRows, sums: Callable[[MappedShard], tuple[float, int]]) -> SourceScores:
-    """Scores by source, from a function that gives (nll, tokens) of a shard."""
+def score_shards(rows: TokenRows, sums: Callable[[MappedShard], tuple[float, int, int | None]]) -> SourceScores:
+    """Scores by source, from a function that gives (nll, tokens, right ones or None) of a shard."""
     scores: SourceScores = {}
     for shard in rows.shards:
-        score = Score(*sums(shard), shard.facts.text_bytes)
+        nll, tokens, right = sums(shard)
+        score = Score(nll, tokens, shard.facts.text_bytes, right)
         source = shard.facts.source
         scores[source] = scores[source] + score if source in scores else score
     return scores
@@ -181,9 +182,9 @@ def table(scores: dict[tuple[str, str], SourceScores]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _ngram_sums(baseline: NgramModel, shard: MappedShard) -> tuple[float, int]:
+def _ngram_sums(baseline: NgramModel, shard: MappedShard) -> tuple[float, int, None]:
     nll = baseline.nll(shard.documents())
-    return math.fsum(nll.tolist()), len(nll)
+    return math.fsum(nll.tolist()), len(nll), None
 
 
 def _sum(scores: SourceScores) -> Score:

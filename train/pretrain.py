@@ -17,11 +17,11 @@ import argparse
 import contextlib
 import dataclasses
 import hashlib
+import math
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch.distributed as dist
 from torch import Tensor
@@ -34,15 +34,15 @@ from pipelines.spine.stage import Job, Stage, opened, run_module
 from train.checkpoint import CURVE_COLUMNS, VAL_COLUMNS, CheckpointFolder, Curve
 from train.data import TokenRows
 from train.determinism import set_deterministic
-from train.engine import full_weights, load_engine, save_engine, start_engine, train_step
+from train.engine import Engine
 from train.model import Decoder, init_weights
 from train.order import Order
 from train.permutation import sample
 from train.recipe import PretrainParams
 from train.saved import ModelConfig, write_model
-from train.scoring import Score, batch_scores, cut_batches
+from train.scoring import Score
 from train.watch import Silence, Watch
-from train.world import World, join_world, launch, leave, share, sum_over, wanted_processes
+from train.world import World, join_world, launch, leave, share, wanted_processes
 
 STAGE = Stage("train.pretrain", PretrainParams, ("python", "torch", "deepspeed"))
 
@@ -101,28 +101,28 @@ def main(argv: list[str]) -> None:
 def train(task: Task, world: World) -> tuple[dict[str, Tensor], Progress, Score]:
     """Trains to the last step, from the last checkpoint where there is one: weights, counts, and the val score."""
     params = task.params
-    set_deterministic(params.num_threads, params.seed)
+    set_deterministic(params.engine.num_threads, params.seed)
     rows, val = TokenRows(task.pack, "train"), TokenRows(task.pack, "val")
     model = Decoder(params.model, rows.facts.vocab_size)
     init_weights(model, params.seed)
-    engine = start_engine(model, params, world)
+    engine = Engine(model, params, world)
     order = Order(params.seed, rows.sources, params.source_weights)
     checkpoints = CheckpointFolder(task.folder, world.leads)
     progress = Progress()
     if latest := checkpoints.latest():
-        progress = Progress(**load_engine(engine, latest)["progress"])
+        progress = Progress(**engine.load(latest)["progress"])
     with contextlib.ExitStack() as stack:
         record = stack.enter_context(_Record.opened(task, world, progress.step, rows.facts.seq_len))
         faults.reach("pretrain:start")
         while progress.step < params.steps:
             indices = order.rows(progress.samples, params.rows_per_step).tolist()
-            result = train_step(engine, rows, indices, progress.step + 1, params, world)
+            result = engine.step(rows.step_rows(indices), progress.step + 1, _finite(progress.step + 1, indices))
             progress.count(rows, indices)
             tokens = progress.samples * rows.facts.seq_len
             record.curve(progress.step, result.loss, result.learning_rate, result.gradient_norm, tokens)
             record.watch.step(progress.step, result.loss)
             if progress.step % params.evaluate_every == 0 and progress.step < params.steps:
-                score = evaluate(engine, val, params, world)
+                score = evaluate(engine, val, params)
                 record.val(progress.step, score.loss, score.bits_per_byte)
                 record.watch.evaluated(progress.step, result.loss, score.loss, score.bits_per_byte)
             if progress.step % params.checkpoint_every == 0 or progress.step == params.steps:
@@ -130,28 +130,32 @@ def train(task: Task, world: World) -> tuple[dict[str, Tensor], Progress, Score]
                 _save(engine, checkpoints, progress)
             faults.reach(f"pretrain:step:{progress.step}")
         # The last evaluation follows the last checkpoint, so that a run killed here repeats it and nothing else.
-        score = evaluate(engine, val, params, world)
+        score = evaluate(engine, val, params)
         record.val(progress.step, score.loss, score.bits_per_byte)
         record.watch.say(f"pretrain {progress.step} steps  val {score.loss:.3f}  {score.bits_per_byte:.3f} bits a byte")
-    return full_weights(engine), progress, score
+    return engine.weights(), progress, score
 
 
-def evaluate(engine: Any, val: TokenRows, params: PretrainParams, world: World) -> Score:
+def evaluate(engine: Engine, val: TokenRows, params: PretrainParams) -> Score:
     """The score on val, or on ``val_rows`` of its rows drawn by the order's rule; processes share the work.
 
     Bytes are those of the whole split times the share of its tokens that was scored: exact when all rows are.
     """
     chosen = min(params.val_rows or val.num_rows, val.num_rows)
-    indices = [sample(params.seed, k, val.num_rows) for k in range(chosen)]
-    batches = cut_batches(indices, params.rows_per_micro_batch)
-    mine = batches[world.rank :: world.size]
-    # Under ZeRO 3 every process must go forward equally often; what is computed once more is not counted.
-    extra = len(batches[:: world.size]) - len(mine)
-    engine.eval()
-    scores = list(batch_scores(engine, val, [*mine, *batches[:extra]], world.device, params.within_documents))
-    engine.train()
-    nll, tokens = sum_over(world, sum(s[0] for s in scores[: len(mine)]), sum(s[1] for s in scores[: len(mine)]))
-    return Score(nll, int(tokens), val.text_bytes * tokens / val.num_text_tokens)
+    nll, tokens, right = engine.scores(val, [sample(params.seed, k, val.num_rows) for k in range(chosen)])
+    return Score(nll, tokens, val.text_bytes * tokens / val.num_text_tokens, right)
+
+
+def _finite(step: int, indices: Sequence[int]) -> Callable[[float], bool]:
+    def judge(loss: float) -> bool:
+        if not math.isfinite(loss):
+            raise CorpusmillError(
+                "the loss is no number any more", where=f"pretrain, step {step}", got=loss,
+                hint=f"lower pretrain.learning_rate, or look at rows {list(indices[:8])}",
+            )  # fmt: skip
+        return True
+
+    return judge
 
 
 @dataclasses.dataclass
@@ -195,8 +199,8 @@ class _Record:
             curve.sync()
 
 
-def _save(engine: Any, checkpoints: CheckpointFolder, progress: Progress) -> None:
-    save_engine(engine, checkpoints.saving, {"progress": dataclasses.asdict(progress)})
+def _save(engine: Engine, checkpoints: CheckpointFolder, progress: Progress) -> None:
+    engine.save(checkpoints.saving, {"progress": dataclasses.asdict(progress)})
     dist.barrier()
     if checkpoints.leads:
         checkpoints.publish(progress.step)
@@ -240,7 +244,7 @@ def _plan(job: Job, world: World) -> Task:
         )  # fmt: skip
     manifest = read_manifest(job.inputs[0]).path
     # ZeRO splits the optimizer's state by process, so its checkpoints fit one number of processes alone.
-    processes = world.size if params.zero_stage else "any"
+    processes = world.size if params.engine.zero_stage else "any"
     parts = (job.recipe, storage.sha256_file(manifest), sha256, str(world.device.type), str(processes))
     fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     return Task(params, job.inputs[0], job.cache_root / "train" / fingerprint, Path(job.args.logs))

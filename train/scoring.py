@@ -25,11 +25,13 @@ class Scorable(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """Sums over text tokens: ``nll`` in nats, the tokens that were scored, and the UTF-8 bytes that they spell."""
+    """Sums over text tokens: ``nll`` in nats, the tokens that were scored, the UTF-8 bytes that they spell, and how
+    many of them had the highest probability (None: not counted)."""
 
     nll: float
     tokens: int
     bytes: float
+    right: int | None = None
 
     @property
     def loss(self) -> float:
@@ -44,8 +46,14 @@ class Score:
     def bits_per_byte(self) -> float:
         return self.nll / math.log(2) / self.bytes
 
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the tokens that had the highest probability."""
+        return None if self.right is None else self.right / self.tokens
+
     def __add__(self, other: "Score") -> "Score":
-        return Score(self.nll + other.nll, self.tokens + other.tokens, self.bytes + other.bytes)
+        right = None if self.right is None or other.right is None else self.right + other.right
+        return Score(self.nll + other.nll, self.tokens + other.tokens, self.bytes + other.bytes, right)
 
     def to_dict(self) -> dict[str, float]:
         """What ``metrics.json`` holds; six digits, so that it reads well."""
@@ -54,6 +62,7 @@ class Score:
             "perplexity": round(self.perplexity, 4),
             "bits_per_byte": round(self.bits_per_byte, 6),
             "tokens": self.tokens,
+            **({} if self.accuracy is None else {"accuracy": round(self.accuracy, 6)}),
         }
 
 
@@ -62,6 +71,11 @@ def sum_nll(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
     return functional.cross_entropy(
         logits_BTV.float().flatten(0, 1), targets_BT.flatten(), ignore_index=IGNORED, reduction="sum"
     )
+
+
+def num_right(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
+    """How many targets that count have the highest logit, int64 scalar."""
+    return (logits_BTV.detach().argmax(-1) == targets_BT).sum()
 
 
 def to_tensors(batch: Batch, device: torch.device, within_documents: bool) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -79,12 +93,12 @@ def batch_scores(
     batches: Sequence[Sequence[int]],
     device: torch.device,
     within_documents: bool,
-) -> Iterator[tuple[float, int]]:
-    """(nll, scored tokens) of each batch of row numbers, in order."""
+) -> Iterator[tuple[float, int, int]]:
+    """(nll, scored tokens, those that had the highest logit) of each batch of row numbers, in order."""
     for indices in batches:
         tokens, segments, targets = to_tensors(rows.scoring_batch(indices), device, within_documents)
-        nll = sum_nll(forward(tokens, segments), targets)
-        yield float(nll), int((targets != IGNORED).sum())
+        logits = forward(tokens, segments)
+        yield float(sum_nll(logits, targets)), int((targets != IGNORED).sum()), int(num_right(logits, targets))
 
 
 def cut_batches(indices: Sequence[int], size: int) -> list[Sequence[int]]:

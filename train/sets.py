@@ -138,7 +138,8 @@ def score_texts(model: Decoder, config: ModelConfig, rows: PackedTexts, rows_per
     device = next(model.parameters()).device
     batches = cut_batches(range(rows.num_rows), rows_per_batch)
     parts = list(batch_scores(model, rows, batches, device, config.within_documents))
-    return Score(math.fsum(nll for nll, _ in parts), sum(tokens for _, tokens in parts), rows.num_bytes)
+    nll, tokens, right = (math.fsum(p[0] for p in parts), sum(p[1] for p in parts), sum(p[2] for p in parts))
+    return Score(nll, tokens, rows.num_bytes, right)
 
 
 def _read_searched(place: str) -> dict[str, Any]:

@@ -1,23 +1,70 @@
-"""The size and kind of the model as plain numbers, shared by training, evaluation and export. No torch."""
+"""The size and kind of the model as plain numbers, shared by training, evaluation and export. No torch.
+
+params.yaml: pretrain.model  ->  ModelParams  ->  num_parameters, flops_per_token
+"""
 
 import dataclasses
+from collections.abc import Mapping
 
 from pipelines.spine.errors import CorpusmillError
+
+#: The sizes that a mapping under ``size`` gives, by kind of model.
+SIZES = {
+    "decoder": ("width", "num_layers", "num_heads", "num_kv_heads", "mlp_width"),
+    "lstm": ("width", "num_layers"),
+}
+#: Kind -> name -> sizes in the order of ``SIZES``.
+PRESETS: dict[str, dict[str, tuple[int, ...]]] = {
+    "decoder": {
+        "tiny": (128, 3, 4, 4, 384),
+    },
+    "lstm": {},
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelParams:
-    """``params.yaml: pretrain.model``; vocabulary and context length come from the token shards."""
+    """``params.yaml: pretrain.model``; vocabulary and context length come from the token shards.
 
-    width: int
-    num_layers: int
-    num_heads: int
-    num_kv_heads: int
-    mlp_width: int
+    Attributes:
+        kind: ``decoder`` or ``lstm``.
+        size: a preset's name, or the numbers themselves.
+    """
+
+    kind: str
+    size: str | dict[str, int]
     rope_theta: float
     norm_epsilon: float
     qk_norm: bool
     tie_embeddings: bool
+    dropout: float
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """The numbers, whether named or given."""
+        if isinstance(self.size, str):
+            return dict(zip(SIZES[self.kind], PRESETS[self.kind][self.size], strict=True))
+        return self.size
+
+    @property
+    def width(self) -> int:
+        return self.sizes["width"]
+
+    @property
+    def num_layers(self) -> int:
+        return self.sizes["num_layers"]
+
+    @property
+    def num_heads(self) -> int:
+        return self.sizes["num_heads"]
+
+    @property
+    def num_kv_heads(self) -> int:
+        return self.sizes["num_kv_heads"]
+
+    @property
+    def mlp_width(self) -> int:
+        return self.sizes["mlp_width"]
 
     @property
     def head_width(self) -> int:
@@ -33,9 +80,24 @@ class ModelParams:
         Raises:
             CorpusmillError: a size that is not positive or does not divide another.
         """
-        sizes = (self.width, self.num_layers, self.num_heads, self.num_kv_heads, self.mlp_width)
-        if min(sizes) < 1:
-            raise CorpusmillError("a size is not positive", where=where, expected=">= 1", got=min(sizes))
+        if self.kind not in SIZES:
+            raise CorpusmillError("no such kind of model", where=where, expected=" | ".join(SIZES), got=self.kind)
+        if isinstance(self.size, str) and self.size not in PRESETS[self.kind]:
+            known = " | ".join(PRESETS[self.kind])
+            raise CorpusmillError("no such size", where=where, expected=known, got=self.size)
+        if set(self.sizes) != set(SIZES[self.kind]):
+            raise CorpusmillError(
+                f"a {self.kind} has other sizes", where=f"{where}.size", expected=", ".join(SIZES[self.kind]),
+                got=", ".join(self.sizes),
+            )  # fmt: skip
+        if min(self.sizes.values()) < 1:
+            raise CorpusmillError("a size is not positive", where=where, expected=">= 1", got=min(self.sizes.values()))
+        if not 0 <= self.dropout < 1:
+            raise CorpusmillError("dropout is no share", where=where, expected="0 or more, below 1", got=self.dropout)
+        if self.kind == "decoder":
+            self._check_heads(where)
+
+    def _check_heads(self, where: str) -> None:
         if self.width % self.num_heads or self.head_width % 2:
             raise CorpusmillError(
                 "width does not split into heads of even width", where=where,

@@ -56,7 +56,10 @@ def _build(kind: Any, value: Any, where: str) -> Any:
     if origin in (UnionType, typing.Union):
         if value is None and type(None) in args:
             return None
-        return _build(next(a for a in args if a is not type(None)), value, where)
+        plain = [kind for kind in args if kind is not type(None)]
+        # Text or a mapping: which of the two is seen by what stands there.
+        fitting = [kind for kind in plain if (get_origin(kind) is dict) == isinstance(value, dict)]
+        return _build((fitting or plain)[0], value, where)
     if origin in (tuple, list):
         _expect(isinstance(value, list), where, "a list", value)
         return tuple(_build(args[0], item, f"{where}[{index}]") for index, item in enumerate(value))
