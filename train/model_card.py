@@ -51,8 +51,8 @@ def card(source: Path, config: ModelConfig, files: list[dict[str, Any]] | None, 
         ),
         use.replace("START", DOCUMENT_START),
         *([USE_ONNX.replace("START", DOCUMENT_START)] if onnx else []),
-        f"A document begins with `{DOCUMENT_START}`, and so does a good prompt; generation stops on it. Reads and writes "
-        "what its\nsources hold, their errors and their bias too; nothing was done to make its answers true or kind.\n",
+        f"A document begins with `{DOCUMENT_START}`, and so does a good prompt; generation stops on it. The model writes as "
+        "its\nsources do, their errors and leanings included; nothing was done to make what it says true or kind.\n",
         "## Made from",
         *_sources(files),
         *parents,
