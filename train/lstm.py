@@ -18,6 +18,9 @@ from torch.utils.checkpoint import checkpoint
 
 from train.shape import ModelParams
 
+#: Standard deviation of new embeddings. No norm stands between them and the gates, which small ones leave half open:
+#: sample corpus, size tiny, 150 steps of Muon at 0.03: val 3.49 bits a byte with 0.02, 3.20 with 0.1, 2.90 with this.
+EMBEDDING_DEVIATION = 0.3
 #: Hidden state [1,B,D] and cell [1,B,D] of one layer after the positions that were passed.
 LayerState = tuple[Tensor, Tensor]
 

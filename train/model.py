@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from train.lstm import LstmModel, init_biases
+from train.lstm import EMBEDDING_DEVIATION, LstmModel, init_biases
 from train.shape import ModelParams
 
 #: Keys [B,K,S,C] and values [B,K,S,C] of one layer, of the positions that generation has passed.
@@ -220,5 +220,10 @@ def init_weights(model: LanguageModel, seed: int) -> None:
             elif name.endswith(("o_proj.weight", "down_proj.weight")):
                 parameter.zero_()
             else:
-                std = 0.02 if "embed_tokens" in name or "lm_head" in name else 1 / math.sqrt(parameter.shape[1])
-                parameter.normal_(0.0, std, generator=generator)
+                parameter.normal_(0.0, _deviation(model, name, parameter), generator=generator)
+
+
+def _deviation(model: LanguageModel, name: str, matrix: Tensor) -> float:
+    if "embed_tokens" in name and isinstance(model, LstmModel):
+        return EMBEDDING_DEVIATION
+    return 0.02 if "embed_tokens" in name or "lm_head" in name else 1 / math.sqrt(matrix.shape[1])
