@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from token_shards import small_model, write_tokenizer, write_trained
+from token_shards import LSTM, small_model, write_tokenizer, write_trained
 
 from pipelines.spine.errors import CorpusmillError
 from train import generate
 from train.sampling import next_token
 
+KINDS: dict[str, dict] = {"decoder": {}, "lstm": LSTM}
 LOGITS = torch.tensor([0.0, 2.0, 1.0, -1.0])
 
 
@@ -39,8 +40,9 @@ def options(**changed: object) -> argparse.Namespace:
     return argparse.Namespace(**{"max_tokens": 50, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 1, **changed})
 
 
-def test_generation_within_the_context_is_that_of_the_whole_text_read_anew() -> None:
-    model, ids = small_model(), [0, 65, 66]
+@pytest.mark.parametrize("kind", KINDS)
+def test_generation_within_the_context_is_that_of_the_whole_text_read_anew(kind: str) -> None:
+    model, ids = small_model(**KINDS[kind]), [0, 65, 66]
     cached = list(generate.continuation(model, ids, 64, options(temperature=0.0, max_tokens=20), stop=-1))
     for number in cached:
         with torch.no_grad():
@@ -48,8 +50,9 @@ def test_generation_within_the_context_is_that_of_the_whole_text_read_anew() -> 
         ids.append(number)
 
 
-def test_generation_goes_on_beyond_the_context() -> None:
-    model = small_model()
+@pytest.mark.parametrize("kind", KINDS)
+def test_generation_goes_on_beyond_the_context(kind: str) -> None:
+    model = small_model(**KINDS[kind])
     long = list(generate.continuation(model, [0, 65, 66], 8, options(), stop=-1))
     assert len(long) == 50
     # Positions 0..7 are full after five new tokens; the sixth is drawn from the last four read anew.
@@ -65,10 +68,11 @@ def test_it_stops_at_the_document_end() -> None:
     assert stopped == free[: free.index(free[4])]
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_command_streams_the_prompt_and_the_same_text_for_the_same_seed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
-    write_trained(tmp_path / "m", small_model(), write_tokenizer(tmp_path / "tokenizer.json"))
+    write_trained(tmp_path / "m", small_model(**KINDS[kind]), write_tokenizer(tmp_path / "tokenizer.json"))
     texts = []
     for seed in ("1", "1", "2"):
         generate.main(["--prompt", "東京", "--model", str(tmp_path / "m"), "--max-tokens", "30", "--seed", seed])

@@ -1,17 +1,19 @@
-"""The model: attention within documents, the key-value cache, starting weights, and counts."""
+"""The models: documents kept apart in a row, cache and state, dropout, checkpointed activations, starting weights."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
-from token_shards import SHAPE, changed_params, small_model
+from token_shards import LSTM, SHAPE, small_model
 
-from pipelines.spine.errors import CorpusmillError
-from train.model import Decoder, document_mask, init_weights
+from train.determinism import set_deterministic
+from train.lstm import alike, run_lengths
+from train.model import LanguageModel, build_model, document_mask, init_weights
 from train.shape import ModelParams
 
 TOKENS = torch.arange(1, 13)[None] * 7
+SEGMENTS = torch.tensor([[1] * 5 + [2] * 7])
+KINDS: dict[str, dict] = {"decoder": {}, "lstm": LSTM}
 
 
 def test_the_mask_lets_each_position_see_its_own_segment_and_not_ahead() -> None:
@@ -25,9 +27,10 @@ def test_the_mask_lets_each_position_see_its_own_segment_and_not_ahead() -> None
     ]
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_within_documents_a_packed_row_equals_its_documents_alone() -> None:
-    model = small_model()
+def test_within_documents_a_packed_row_equals_its_documents_alone(kind: str) -> None:
+    model = small_model(**KINDS[kind])
     packed = model(TOKENS, torch.tensor([[1] * 5 + [2] * 7]))
     torch.testing.assert_close(packed[:, :5], model(TOKENS[:, :5]), atol=1e-5, rtol=0)
     torch.testing.assert_close(packed[:, 5:], model(TOKENS[:, 5:]), atol=1e-5, rtol=0)
@@ -36,8 +39,24 @@ def test_within_documents_a_packed_row_equals_its_documents_alone() -> None:
 
 
 @torch.no_grad()
-def test_the_cache_gives_the_logits_of_the_whole_row() -> None:
-    model = small_model()
+def test_an_lstm_starts_anew_with_each_segment_of_a_batch() -> None:
+    model = small_model(**LSTM)
+    rows = torch.arange(1, 25).view(2, 12) * 7
+    packed = model(rows, torch.tensor([[1] * 2 + [2] * 9 + [0], [1] * 1 + [2] * 11]))
+    for row, start, stop in [(0, 0, 2), (0, 2, 11), (0, 11, 12), (1, 0, 1), (1, 1, 12)]:
+        alone = model(rows[row : row + 1, start:stop])
+        torch.testing.assert_close(packed[row : row + 1, start:stop], alone, atol=1e-5, rtol=0)
+
+
+def test_runs_end_where_the_segment_changes_and_where_the_row_ends() -> None:
+    assert run_lengths(torch.tensor([[1, 1, 2, 0], [1, 1, 1, 1], [1, 2, 3, 3]])) == [2, 1, 1, 4, 1, 1, 2]
+    assert alike([7, 2, 128, 4, 3]) == [[0, 3], [1, 4], [2]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_the_cache_gives_the_logits_of_the_whole_row(kind: str) -> None:
+    model = small_model(**KINDS[kind])
     logits, caches = model.advance(TOKENS[:, :4], None, None)
     parts = [logits]
     for place in range(4, 12):
@@ -46,9 +65,11 @@ def test_the_cache_gives_the_logits_of_the_whole_row() -> None:
     torch.testing.assert_close(torch.cat(parts, dim=1), model(TOKENS), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
-def test_a_new_model_knows_nothing_and_its_weights_come_from_the_seed_alone() -> None:
-    first, second, other = (Decoder(ModelParams(**SHAPE), 257) for _ in range(3))
+def test_a_new_model_knows_nothing_and_its_weights_come_from_the_seed_alone(kind: str) -> None:
+    params = ModelParams(**{**SHAPE, **KINDS[kind]})
+    first, second, other = (build_model(params, 257) for _ in range(3))
     torch.manual_seed(5)
     init_weights(first, 7)
     torch.manual_seed(6)
@@ -60,27 +81,55 @@ def test_a_new_model_knows_nothing_and_its_weights_come_from_the_seed_alone() ->
     assert float(losses) == pytest.approx(math.log(257), abs=0.05)
 
 
-@pytest.mark.parametrize("shape", [{}, {"qk_norm": True}, {"tie_embeddings": False}, {"num_kv_heads": 4}])
-def test_parameters_are_counted_as_they_are(shape: dict) -> None:
-    model = small_model(**shape)
-    assert model.params.num_parameters(257) == sum(p.numel() for p in model.parameters())
+def test_an_lstm_begins_with_open_forget_gates() -> None:
+    model = build_model(ModelParams(**{**SHAPE, **LSTM}), 257)
+    init_weights(model, 7)
+    layer = model.model.layers[0]
+    assert layer.bias_ih_l0.tolist() == [0.0] * 16 + [1.0] * 16 + [0.0] * 32
+    assert layer.bias_hh_l0.tolist() == [0.0] * 64
 
 
-def test_flops_of_gpt2_small_are_near_six_a_parameter() -> None:
-    size = {"width": 768, "num_layers": 12, "num_heads": 12, "num_kv_heads": 12, "mlp_width": 2048}
-    gpt2 = ModelParams("decoder", size, 10000.0, 1e-5, False, True, 0.0)
-    assert gpt2.num_parameters(50257) == 123_551_232
-    assert gpt2.flops_per_token(50257, 1024) == 6 * (12 * (4 * 768**2 + 3 * 768 * 2048 + 768 * 1024) + 768 * 50257)
+def gradients(model: LanguageModel, seed: int = 1) -> dict[str, torch.Tensor]:
+    torch.manual_seed(seed)
+    model.zero_grad()
+    torch.nn.functional.cross_entropy(model(TOKENS, SEGMENTS)[0, :-1], TOKENS[0, 1:]).backward()
+    return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"size.width": 18}, "width does not split into heads of even width"),
-        ({"size.num_kv_heads": 3}, "num_heads is not a multiple of num_kv_heads"),
-        ({"size.num_layers": 0}, "a size is not positive"),
-    ],
-)
-def test_a_shape_that_cannot_be_built_is_refused_by_name(wrong: dict, message: str, tmp_path: Path) -> None:
-    with pytest.raises(CorpusmillError, match=message):
-        ModelParams(**changed_params(SHAPE, wrong)).check("params.yaml: pretrain.model")
+@pytest.mark.parametrize("kind", KINDS)
+def test_dropout_comes_from_torchs_seed_and_is_off_in_evaluation(kind: str) -> None:
+    model = small_model(**KINDS[kind], dropout=0.3).train()
+    first, again, other = (gradients(model, seed) for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["model.embed_tokens.weight"], other["model.embed_tokens.weight"])
+    assert torch.equal(model.eval()(TOKENS), small_model(**KINDS[kind])(TOKENS))
+
+
+@pytest.mark.parametrize("place", ["model.dropout", "model.layers.0.dropout", "model.layers.0.self_attn"])
+def test_each_place_of_dropout_is_at_work_in_a_decoder(place: str) -> None:
+    model, plain = small_model(dropout=0.5), small_model()
+    model.get_submodule(place).train()
+    assert not torch.equal(model(TOKENS), plain(TOKENS))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_checkpointed_activations_give_the_same_gradients_to_the_bit(kind: str) -> None:
+    model = small_model(**KINDS[kind], dropout=0.3).train()
+    plain = gradients(model)
+    model.activation_checkpointing = True
+    calls = []
+    model.model.layers[0].register_forward_pre_hook(lambda *_: calls.append(1))
+    again = gradients(model)
+    assert len(calls) == 2  # forward, and once more in the backward pass
+    assert all(torch.equal(plain[name], again[name]) for name in plain)
+
+
+def test_an_lstms_gradients_are_the_same_each_time_where_torch_must_be_deterministic() -> None:
+    before = torch.get_deterministic_debug_mode()
+    set_deterministic(1, seed=1)
+    try:
+        model = small_model(**LSTM).train()
+        first, again = gradients(model), gradients(model)
+    finally:
+        torch.set_deterministic_debug_mode(before)
+    assert all(torch.equal(first[name], again[name]) for name in first)

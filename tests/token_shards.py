@@ -17,7 +17,7 @@ from pipelines.spine.schema import DOCUMENT
 from pipelines.spine.shards import ArrowIndex, ArrowShard
 from pipelines.spine.units import Unit
 from tokenizer.encoding import Encoder, tokenizer_json
-from train.model import Decoder, init_weights
+from train.model import LanguageModel, build_model, init_weights
 from train.saved import ModelConfig, write_model
 from train.shape import ModelParams
 
@@ -27,6 +27,8 @@ SHAPE = {
     "kind": "decoder", "size": SIZE, "rope_theta": 10000.0, "norm_epsilon": 1e-5, "qk_norm": False,
     "tie_embeddings": True, "dropout": 0.0,
 }  # fmt: skip
+#: Added to ``SHAPE``: an LSTM.
+LSTM = {"kind": "lstm", "size": {"width": 16, "num_layers": 2}}
 SPIKES = {"action": "none", "window": 4, "deviations": 6.0, "skip_before": 0}
 ENGINE = {
     "num_threads": 1, "rows_per_micro_batch": 2, "zero_stage": 0, "tensor_parallel": 1, "pipeline_stages": 1,
@@ -128,10 +130,10 @@ def write_shard(path: Path, table: pa.Table) -> Shard:
     return shard.published()
 
 
-def small_model(vocab_size: int = 257, seed: int = 1, **shape: object) -> Decoder:
+def small_model(vocab_size: int = 257, seed: int = 1, **shape: object) -> LanguageModel:
     """A model whose every tensor is at work: what starts at zero gets small numbers too."""
     in_size = {f"size.{name}" if name in SIZE else name: value for name, value in shape.items()}
-    model = Decoder(ModelParams(**changed_params(SHAPE, in_size)), vocab_size)
+    model = build_model(ModelParams(**changed_params(SHAPE, in_size)), vocab_size)
     init_weights(model, seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -141,7 +143,7 @@ def small_model(vocab_size: int = 257, seed: int = 1, **shape: object) -> Decode
 
 
 def write_trained(
-    folder: Path, model: Decoder, tokenizer: Path, seq_len: int = 16, attention: str = "document"
+    folder: Path, model: LanguageModel, tokenizer: Path, seq_len: int = 16, attention: str = "document"
 ) -> Path:
     """The folder that ``train.pretrain`` would publish for this model."""
     vocab_size = model.lm_head.out_features

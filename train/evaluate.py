@@ -37,7 +37,7 @@ from pipelines.token_shards import MappedShard
 from tokenizer.encoding import Encoder
 from train.data import TokenRows
 from train.determinism import set_deterministic
-from train.model import Decoder
+from train.model import LanguageModel
 from train.ngram import NgramModel
 from train.saved import TOKENIZER, ModelConfig, check_fits, file_entry, read_model
 from train.scoring import Score, batch_scores, cut_batches
@@ -135,7 +135,7 @@ def num_text_tokens(rows: TokenRows, encoder: Encoder) -> int:
     return tokens
 
 
-def score_model(model: Decoder, config: ModelConfig, rows: TokenRows, params: EvaluateParams) -> SourceScores:
+def score_model(model: LanguageModel, config: ModelConfig, rows: TokenRows, params: EvaluateParams) -> SourceScores:
     """The model's scores on a split by source."""
     device = next(model.parameters()).device
     firsts = {id(shard): first for shard, first in zip(rows.shards, rows.first_rows, strict=True)}

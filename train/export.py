@@ -1,21 +1,20 @@
-"""Export: the trained model as a folder that the Hugging Face ecosystem loads, with equal logits.
+"""Export: the trained model as a folder that others load, with equal logits.
 
     data/pretrain + data/pack/val-*.arrow  ->  data/export/{config.json, model.safetensors, tokenizer.json,
-                                               tokenizer_config.json, generation_config.json, README.md}
+                                               tokenizer_config.json, generation_config.json, README.md, model.onnx}
 
-logits compared = logits equal to the bit; one that differs fails the stage
+logits compared = equal to the bit (by `transformers`; an LSTM, which it does not have, read back by us)
+                + within 1e-3 (by ONNX Runtime, with the same 50 likeliest tokens); one that differs fails the stage
 
 Run by ``dvc repro export``, or alone:
-``python -m train.export --input data/pack --model data/pretrain --output data/export``
+``python -m train.export --input data/pack --model data/pretrain --sources data/fetch/manifest.json --output data/export``
 """
 
 import argparse
 import dataclasses
-import json
-import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,23 +22,33 @@ from torch import Tensor
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
-from pipelines.spine.manifest import dump, read_manifest
+from pipelines.spine.manifest import dump
 from pipelines.spine.stage import Stage, opened, run_module
 from train.data import TokenRows
 from train.determinism import set_deterministic
-from train.model import Decoder
-from train.saved import CONFIG, TOKENIZER, WEIGHTS, ModelConfig, check_fits, file_entry, read_model
+from train.hugging_face import (
+    architecture,
+    generation_config,
+    load_in_transformers,
+    loads_in_transformers,
+    tokenizer_config,
+)
+from train.model import LanguageModel
+from train.model_card import card, read_sources
+from train.onnx_check import GREEDY_TOKENS, count_close_logits, expect_onnx_installed
+from train.onnx_model import write_onnx
+from train.saved import CONFIG, TOKENIZER, WEIGHTS, ModelConfig, check_fits, file_entry, load_model, read_model
 
-DOCUMENT_START = "<|endoftext|>"
 FILES = (CONFIG, WEIGHTS, TOKENIZER, "tokenizer_config.json", "generation_config.json", "README.md")
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportParams:
-    """``params.yaml: export``. check_rows: rows of val on which the logits are compared."""
+    """``params.yaml: export``. check_rows: rows of val on which the logits are compared; onnx: whether a graph is made."""
 
     num_threads: int
     check_rows: int
+    onnx: bool
 
 
 STAGE = Stage("train.export", ExportParams, ("python", "torch", "transformers"))
@@ -49,76 +58,62 @@ def main(argv: list[str]) -> None:
     """The command."""
     with opened(STAGE, argv, _add_options) as job:
         params: ExportParams = job.params
+        if params.onnx:
+            expect_onnx_installed()
         set_deterministic(params.num_threads, seed=0)
         source = Path(job.args.model)
         model, config = read_model(source)
         rows = TokenRows(job.inputs[0], "val")
         check_fits(config, rows)
+        files = None
+        if job.args.sources:
+            files = read_sources(
+                Path(job.args.sources), [name for name, _ in TokenRows(job.inputs[0], "train").sources]
+            )
+            job.also_read.append(str(Path(job.args.sources).parent))
         job.also_read.append(str(source))
         job.begin()
-        write_folder(source, job.output, model, config)
-        ledger = Ledger("logits")
-        count_equal_logits(model, rows, job.output, params.check_rows, ledger)
-        job.publish([file_entry(job.output / name) for name in FILES], ledger)
-    print(f"export: {ledger.taken:,} logits equal to the bit; folder {job.output}", file=sys.stderr)
+        write_folder(source, job.output, config)
+        storage.write_text(job.output / "README.md", card(source, config, files, params.onnx))
+        ledger, said = Ledger("logits"), ""
+        count_equal_logits(model, rows, job.output, stranger_of(config), params.check_rows, ledger)
+        names = list(FILES)
+        if params.onnx:
+            names += write_onnx(job.output, model, config)
+            worst = count_close_logits(model, rows, job.output, params.check_rows, params.num_threads, ledger)
+            said = f"; by ONNX Runtime within {worst:.1g}, the same {GREEDY_TOKENS} likeliest tokens"
+        job.publish([file_entry(job.output / name) for name in names], ledger)
+    print(f"export: {ledger.given['equal']:,} logits equal to the bit{said}; folder {job.output}", file=sys.stderr)
 
 
-def write_folder(source: Path, target: Path, model: Decoder, config: ModelConfig) -> None:
-    """Writes all files. Weights and tokenizer are the trained ones, byte for byte: no tensor is renamed."""
+def write_folder(source: Path, target: Path, config: ModelConfig) -> None:
+    """Writes all but the card. Weights and tokenizer are the trained ones, byte for byte: no tensor is renamed."""
     for name in (WEIGHTS, TOKENIZER):
         storage.link(source / name, target / name)
     storage.write_text(target / CONFIG, dump(architecture(config)))
-    start = config.document_start_id
-    tokenizer = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": DOCUMENT_START,
-        "eos_token": DOCUMENT_START,
-        "clean_up_tokenization_spaces": False,
-        "model_max_length": config.seq_len,
-    }
-    storage.write_text(target / "tokenizer_config.json", dump(tokenizer))
-    generation = {"bos_token_id": start, "eos_token_id": start, "pad_token_id": start, "do_sample": True}
-    storage.write_text(target / "generation_config.json", dump(generation))
-    storage.write_text(target / "README.md", card(source, config))
+    storage.write_text(target / "tokenizer_config.json", dump(tokenizer_config(config)))
+    storage.write_text(target / "generation_config.json", dump(generation_config(config)))
 
 
-def architecture(config: ModelConfig) -> dict[str, Any]:
-    """Hugging Face's ``config.json``: Llama, or Qwen3 where queries and keys are normalised."""
-    model = config.model
-    return {
-        "architectures": ["Qwen3ForCausalLM" if model.qk_norm else "LlamaForCausalLM"],
-        "model_type": "qwen3" if model.qk_norm else "llama",
-        "vocab_size": config.vocab_size,
-        "hidden_size": model.width,
-        "intermediate_size": model.mlp_width,
-        "num_hidden_layers": model.num_layers,
-        "num_attention_heads": model.num_heads,
-        "num_key_value_heads": model.num_kv_heads,
-        "head_dim": model.head_width,
-        "hidden_act": "silu",
-        "max_position_embeddings": config.seq_len,
-        "rms_norm_eps": model.norm_epsilon,
-        "rope_parameters": {"rope_type": "default", "rope_theta": model.rope_theta},
-        "rope_theta": model.rope_theta,  # where versions before 5 look
-        "tie_word_embeddings": model.tie_embeddings,
-        "attention_bias": False,
-        "attention_dropout": 0.0,
-        "mlp_bias": False,
-        "bos_token_id": config.document_start_id,
-        "eos_token_id": config.document_start_id,
-        "pad_token_id": config.document_start_id,
-        "dtype": "float32",
-        "use_cache": True,
-    }
+def stranger_of(config: ModelConfig) -> Callable[[Path], Callable[[Tensor], Tensor]]:
+    """Who loads the folder to compare: ``transformers``, or what ``train.generate`` would."""
+    return load_in_transformers if loads_in_transformers(config) else lambda folder: load_model(folder)[0]
 
 
-def count_equal_logits(model: Decoder, rows: TokenRows, folder: Path, num_rows: int, ledger: Ledger) -> None:
+def count_equal_logits(
+    model: LanguageModel,
+    rows: TokenRows,
+    folder: Path,
+    load: Callable[[Path], Callable[[Tensor], Tensor]],
+    num_rows: int,
+    ledger: Ledger,
+) -> None:
     """Loads the folder as a stranger would and compares the logits of val rows, seen whole by both.
 
     Raises:
         CorpusmillError: one logit differs.
     """
-    stranger = load_in_transformers(folder)
+    stranger = load(folder)
     for index in range(min(num_rows, rows.num_rows)):
         tokens = torch.from_numpy(rows.scoring_batch([index]).tokens.copy())
         with torch.no_grad():
@@ -134,66 +129,9 @@ def count_equal_logits(model: Decoder, rows: TokenRows, folder: Path, num_rows: 
         ledger.give("equal", ours.numel())
 
 
-def load_in_transformers(folder: Path) -> Any:
-    """A function from tokens to logits by ``AutoModelForCausalLM``, without the network."""
-    os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error")
-    # Only here: its import takes seconds.
-    from transformers import AutoModelForCausalLM
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    loaded = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, attn_implementation="sdpa").eval()
-
-    def forward(tokens_BT: Tensor) -> Tensor:
-        logits_BTV: Tensor = loaded(tokens_BT, use_cache=False).logits
-        return logits_BTV
-
-    return forward
-
-
-def card(source: Path, config: ModelConfig) -> str:
-    """The model card: what it is, how to load it, and what it was made from."""
-    lineage = json.loads((source / "lineage.json").read_text(encoding="utf-8"))
-    trained = json.loads((source / "metrics.json").read_text(encoding="utf-8"))
-    parents = "\n".join(f"- `{p['stage']}`: manifest sha256 `{p['manifest_sha256']}`" for p in lineage["parents"])
-    weights = next(shard for shard in read_manifest(source).shards if shard.name == WEIGHTS)
-    return CARD.format(
-        kind=architecture(config)["architectures"][0], parameters=trained["parameters"], vocab=config.vocab_size,
-        seq_len=config.seq_len, tokens=trained["tokens"], bits=trained["val"]["bits_per_byte"], start=DOCUMENT_START,
-        parents=parents, weights=weights.sha256, tokenizer=config.tokenizer_sha256,
-    )  # fmt: skip
-
-
-CARD = """\
----
-library_name: transformers
-pipeline_tag: text-generation
----
-# A language model by Corpusmill
-
-`{kind}`, {parameters:,} parameters, vocabulary {vocab:,}, context {seq_len} tokens, trained on {tokens:,} tokens;
-{bits:.3f} bits a byte on the validation split.
-
-```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-model = AutoModelForCausalLM.from_pretrained(".")
-tokenizer = AutoTokenizer.from_pretrained(".")
-ids = tokenizer("{start}In the beginning", return_tensors="pt").input_ids
-print(tokenizer.decode(model.generate(ids, max_new_tokens=50)[0]))
-```
-
-A document begins with `{start}`, and so does a good prompt; generation stops on it.
-
-## Made from
-{parents}
-- weights sha256 `{weights}`
-- tokenizer sha256 `{tokenizer}`
-"""
-
-
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="data/pretrain", metavar="DIR", help="trained model (default: %(default)s)")
+    parser.add_argument("--sources", default="", metavar="FILE", help="manifest.json of fetch: sources in the card")
 
 
 if __name__ == "__main__":

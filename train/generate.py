@@ -2,7 +2,8 @@
 
     python -m train.generate --prompt "The city of" [--model data/pretrain --max-tokens 200 --temperature 0.8]
 
-Stops on <|endoftext|>, the end of a document. The same seed gives the same text.
+``--model`` is a folder that `pretrain` or `export` wrote, of a decoder or an LSTM. Stops on <|endoftext|>, the end of a
+document. The same seed gives the same text.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import torch
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.stage import run_module
 from tokenizer.encoding import Encoder
-from train.model import Decoder
+from train.model import LanguageModel
 from train.sampling import next_token
 from train.saved import TOKENIZER, read_model
 
@@ -38,7 +39,9 @@ def main(argv: list[str]) -> None:
 
 
 @torch.no_grad()
-def continuation(model: Decoder, ids: list[int], context: int, args: argparse.Namespace, stop: int) -> Iterator[int]:
+def continuation(
+    model: LanguageModel, ids: list[int], context: int, args: argparse.Namespace, stop: int
+) -> Iterator[int]:
     """The ids that follow, up to ``args.max_tokens`` or the token ``stop``.
 
     Args:

@@ -1,8 +1,13 @@
 """Llama-style decoder: RMSNorm, rotary positions, SwiGLU, grouped-query attention, tied or untied embeddings.
 
+``build_model`` makes it, or the LSTM of ``train.lstm``, as ``pretrain.model.kind`` says.
+
 Parameter names and the order of floating-point operations are those of Hugging Face's ``LlamaForCausalLM``, so
 ``train.export`` renames nothing and the exported logits are equal to the bit in fp32. With ``qk_norm`` they are
 those of ``Qwen3ForCausalLM``.
+
+Dropout stands where GPT-2 has it (Radford et al. 2019; nanoGPT's model.py): on the embeddings, on the attention's
+probabilities, and on what attention and MLP add to the stream.
 
 Shapes, as suffixes of tensor names:
   B  rows of the batch            V  vocabulary           H  query heads
@@ -15,7 +20,9 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
+from train.lstm import EMBEDDING_DEVIATION, LstmModel, init_biases
 from train.shape import ModelParams
 
 #: Keys [B,K,S,C] and values [B,K,S,C] of one layer, of the positions that generation has passed.
@@ -67,6 +74,7 @@ class Attention(nn.Module):
     def __init__(self, params: ModelParams) -> None:
         super().__init__()
         self.head_width = params.head_width
+        self.dropout = params.dropout
         self.groups = params.num_heads // params.num_kv_heads
         self.q_proj = nn.Linear(params.width, params.width, bias=False)
         self.k_proj = nn.Linear(params.width, params.kv_width, bias=False)
@@ -92,7 +100,8 @@ class Attention(nn.Module):
         k_BHSC, v_BHSC = (t.repeat_interleave(self.groups, dim=1) if self.groups > 1 else t for t in (k_BKSC, v_BKSC))
         # One new position sees every cached one, so it needs no mask.
         causal = mask is None and length > 1
-        y_BHTC = functional.scaled_dot_product_attention(q_BHTC, k_BHSC, v_BHSC, attn_mask=mask, is_causal=causal)
+        dropped = self.dropout if self.training else 0.0
+        y_BHTC = functional.scaled_dot_product_attention(q_BHTC, k_BHSC, v_BHSC, mask, dropped, is_causal=causal)
         return self.o_proj(y_BHTC.transpose(1, 2).reshape(batch, length, -1)), (k_BKSC, v_BKSC)
 
 
@@ -118,13 +127,14 @@ class Layer(nn.Module):
         self.self_attn = Attention(params)
         self.post_attention_layernorm = RMSNorm(params.width, params.norm_epsilon)
         self.mlp = GatedMlp(params)
+        self.dropout = nn.Dropout(params.dropout)
 
     def forward(
         self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor], mask: Tensor | None, cache: LayerCache | None
     ) -> tuple[Tensor, LayerCache]:
         y_BTD, cache = self.self_attn(self.input_layernorm(x_BTD), rotary, mask, cache)
-        x_BTD = x_BTD + y_BTD
-        return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD)), cache
+        x_BTD = x_BTD + self.dropout(y_BTD)
+        return x_BTD + self.dropout(self.mlp(self.post_attention_layernorm(x_BTD))), cache
 
 
 class Stack(nn.Module):
@@ -135,14 +145,20 @@ class Stack(nn.Module):
         self.embed_tokens = nn.Embedding(vocab_size, params.width)
         self.layers = nn.ModuleList(Layer(params) for _ in range(params.num_layers))
         self.norm = RMSNorm(params.width, params.norm_epsilon)
+        self.dropout = nn.Dropout(params.dropout)
 
 
 class Decoder(nn.Module):
-    """Token ids in, logits out."""
+    """Token ids in, logits out.
+
+    Attributes:
+        activation_checkpointing: compute each layer's activations again in the backward pass instead of holding them.
+    """
 
     def __init__(self, params: ModelParams, vocab_size: int) -> None:
         super().__init__()
         self.params = params
+        self.activation_checkpointing = False
         self.model = Stack(params, vocab_size)
         self.lm_head = nn.Linear(params.width, vocab_size, bias=False)
         if params.tie_embeddings:
@@ -164,17 +180,30 @@ class Decoder(nn.Module):
         """Logits [B, T, V] of the tokens after the cached ones, and the grown caches (one a layer)."""
         start = caches[0][0].shape[2] if caches else 0
         positions_T = torch.arange(start, start + tokens_BT.shape[1], device=tokens_BT.device)
-        x_BTD = self.model.embed_tokens(tokens_BT)
+        x_BTD = self.model.dropout(self.model.embed_tokens(tokens_BT))
         cos, sin = rotary_tables(positions_T, self.params.head_width, self.params.rope_theta)
         rotary = (cos.to(x_BTD.dtype), sin.to(x_BTD.dtype))
         grown = []
         for index, layer in enumerate(self.model.layers):
-            x_BTD, cache = layer(x_BTD, rotary, mask, caches[index] if caches else None)
+            if self.activation_checkpointing and torch.is_grad_enabled():
+                # Not reentrant, and with the random state of the first time, so that dropout drops the same.
+                x_BTD, cache = checkpoint(layer, x_BTD, rotary, mask, None, use_reentrant=False)
+            else:
+                x_BTD, cache = layer(x_BTD, rotary, mask, caches[index] if caches else None)
             grown.append(cache)
         return self.lm_head(self.model.norm(x_BTD)), grown
 
 
-def init_weights(model: Decoder, seed: int) -> None:
+#: What trains, scores, generates and is exported: each takes tokens and segments, and has ``advance`` and ``params``.
+LanguageModel = Decoder | LstmModel
+
+
+def build_model(params: ModelParams, vocab_size: int) -> LanguageModel:
+    """The model of that kind and size, its weights not yet those of ``init_weights``."""
+    return LstmModel(params, vocab_size) if params.kind == "lstm" else Decoder(params, vocab_size)
+
+
+def init_weights(model: LanguageModel, seed: int) -> None:
     """Fills the weights from the seed alone, in the fixed order of ``named_parameters``.
 
     Matrices are normal with variance 1 / fan-in; what writes into the residual stream starts at zero, so that each
@@ -184,10 +213,17 @@ def init_weights(model: Decoder, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if parameter.dim() == 1:
+            if ".bias_" in name:
+                init_biases(name, parameter)
+            elif parameter.dim() == 1:
                 parameter.fill_(1.0)
             elif name.endswith(("o_proj.weight", "down_proj.weight")):
                 parameter.zero_()
             else:
-                std = 0.02 if "embed_tokens" in name or "lm_head" in name else 1 / math.sqrt(parameter.shape[1])
-                parameter.normal_(0.0, std, generator=generator)
+                parameter.normal_(0.0, _deviation(model, name, parameter), generator=generator)
+
+
+def _deviation(model: LanguageModel, name: str, matrix: Tensor) -> float:
+    if "embed_tokens" in name and isinstance(model, LstmModel):
+        return EMBEDDING_DEVIATION
+    return 0.02 if "embed_tokens" in name or "lm_head" in name else 1 / math.sqrt(matrix.shape[1])

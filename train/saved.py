@@ -17,10 +17,12 @@ from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import NAME, Shard, dump, read_manifest
 from train.data import TokenRows
-from train.model import Decoder
+from train.model import LanguageModel, build_model
 from train.shape import ModelParams
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+#: Where our configuration stands in an exported config.json, whose other keys are Hugging Face's.
+OURS = "corpusmill"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,7 @@ def weights_to_store(model_params: ModelParams, weights: dict[str, Tensor]) -> d
 
 def write_model(folder: Path, config: ModelConfig, weights: dict[str, Tensor], tokenizer: Path) -> list[Shard]:
     """Writes the three files and returns their manifest entries; equal weights give equal bytes."""
+    config = dataclasses.replace(config, model=config.model.resolved)
     stored = weights_to_store(config.model, weights)
     with storage.publishing(folder / WEIGHTS) as file:
         file.write(safetensors.torch.save(stored, metadata={"format": "pt"}))
@@ -65,8 +68,8 @@ def file_entry(path: Path, rows: int = 0) -> Shard:
     return Shard(path.name, rows, path.stat().st_size, storage.sha256_file(path))
 
 
-def read_model(folder: Path) -> tuple[Decoder, ModelConfig]:
-    """The model, ready to score, and its configuration.
+def read_model(folder: Path) -> tuple[LanguageModel, ModelConfig]:
+    """The model, ready to score, and its configuration: from what `pretrain` or `export` published.
 
     Raises:
         CorpusmillError: there is none yet, or its files do not fit together.
@@ -77,8 +80,17 @@ def read_model(folder: Path) -> tuple[Decoder, ModelConfig]:
             hint="run `make repro` to train one, or `dvc pull` to fetch one that was trained",
         )  # fmt: skip
     read_manifest(folder).check()
+    return load_model(folder)
+
+
+def load_model(folder: Path) -> tuple[LanguageModel, ModelConfig]:
+    """The same from a folder that is not published yet.
+
+    Raises:
+        CorpusmillError: its files do not fit together.
+    """
     config = read_config(folder / CONFIG)
-    model = Decoder(config.model, config.vocab_size)
+    model = build_model(config.model, config.vocab_size)
     try:
         weights = safetensors.torch.load_file(folder / WEIGHTS)
         if config.model.tie_embeddings:
@@ -93,16 +105,19 @@ def read_model(folder: Path) -> tuple[Decoder, ModelConfig]:
 
 
 def read_config(path: Path) -> ModelConfig:
-    """The configuration that ``write_model`` wrote.
+    """The configuration that ``write_model`` wrote, alone or under ``corpusmill`` in an exported one.
 
     Raises:
         CorpusmillError: no such file, or a damaged one.
     """
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return ModelConfig(**{**document, "model": ModelParams(**document["model"])})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        document = document.get(OURS, document)
+        config = ModelConfig(**{**document, "model": ModelParams(**document["model"])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorpusmillError(f"not a model's configuration: {error}", where=str(path)) from None
+    config.model.check(f"{path}: model")
+    return config
 
 
 def check_fits(config: ModelConfig, rows: TokenRows) -> None:

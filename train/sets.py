@@ -19,7 +19,7 @@ from pipelines.spine.errors import CorpusmillError
 from pipelines.token_shards import Row
 from tokenizer.encoding import Encoder
 from train.data import Batch, make_batch
-from train.model import Decoder
+from train.model import LanguageModel
 from train.saved import ModelConfig
 from train.scoring import Score, batch_scores, cut_batches
 
@@ -133,7 +133,7 @@ class PackedTexts:
         return make_batch([self.row(index) for index in indices], self._seq_len, score_starts=False)
 
 
-def score_texts(model: Decoder, config: ModelConfig, rows: PackedTexts, rows_per_batch: int) -> Score:
+def score_texts(model: LanguageModel, config: ModelConfig, rows: PackedTexts, rows_per_batch: int) -> Score:
     """The model's score on all texts together."""
     device = next(model.parameters()).device
     batches = cut_batches(range(rows.num_rows), rows_per_batch)
