@@ -27,16 +27,15 @@ def languages_of_segments(languages: pa.Array, document: np.ndarray) -> pa.Recor
     return pa.RecordBatch.from_arrays([languages.take(pa.array(document))], schema=SCHEMA)
 
 
-def read_languages(shard: Path, num_segments: int) -> tuple[np.ndarray, list[str]]:
+def read_languages(path: Path, num_segments: int) -> tuple[np.ndarray, list[str]]:
     """Of each segment of the shard a number, int64 ``[num_segments]``, and the languages that the numbers stand for.
 
     Args:
-        shard: the token shard's path.
-        num_segments: in all its rows.
+        path: the file, named like the shard.
+        num_segments: in all rows of the shard.
     Raises:
         CorpusmillError: there is no such file, or it is of another shard.
     """
-    path = shard.parent / LANGUAGES / shard.name
     try:
         (batch,) = pa.ipc.open_stream(pa.memory_map(str(path)))
         found = batch.column("language").dictionary_encode()

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from token_shards import TEXTS, language_of, write_pack, write_tokenizer
 
-from pipelines.segment_languages import languages_of_segments, read_languages
+from pipelines.segment_languages import LANGUAGES, languages_of_segments, read_languages
 from pipelines.token_shards import SPLITS, SplitRows
 
 
@@ -21,6 +21,6 @@ def test_the_file_of_a_shard_follows_the_segments_of_its_rows(tmp_path: Path) ->
     for split in SPLITS:
         (shard,) = SplitRows(folder, split).shards
         documents = [doc_id for row in range(shard.num_rows) for doc_id in shard.doc_ids(row)]
-        codes, names = read_languages(shard.path, len(documents))
+        codes, names = read_languages(folder / LANGUAGES / shard.path.name, len(documents))
         assert [names[code] for code in codes] == [language_of(texts[doc_id]) for doc_id in documents]
         assert sorted(names) == ["en", "ja"]

@@ -21,7 +21,7 @@ from pipelines.spine.manifest import read_manifest, write_manifest
 from tokenizer.encoding import Encoder, tokenizer_json
 from train import evaluate
 from train.data import TokenRows
-from train.language_scores import score_by_language
+from train.language_scores import Scoring, score_by_language
 from train.model import Decoder
 from train.saved import file_entry, weights_to_store
 from train.scoring import Score
@@ -121,20 +121,20 @@ def test_bytes_that_the_shard_does_not_declare_and_missing_languages_are_noticed
     model = small_model()
     run(tmp_path, model)
     rows, sizes = TokenRows(tmp_path / "pack", "val"), np.ones(257, np.int64)
-    device = torch.device("cpu")
-    scores = score_by_language(model, rows, sizes, device, True, 4)
+    scoring = Scoring(sizes, tmp_path / "pack" / "languages", torch.device("cpu"), True, 4)
+    scores = score_by_language(model, rows, scoring)
     assert sum(score.bytes for score in scores.values()) == rows.text_bytes
     sizes[70] = 2
     with pytest.raises(CorpusmillError, match="bytes by language are not those of the shard"):
-        score_by_language(model, rows, sizes, device, True, 4)
+        score_by_language(model, rows, scoring)
     (languages,) = (tmp_path / "pack" / "languages").glob("val-*")
     (test_languages,) = (tmp_path / "pack" / "languages").glob("test-*")
     languages.write_bytes(test_languages.read_bytes())
     with pytest.raises(CorpusmillError, match="the languages are another shard's"):
-        score_by_language(model, rows, np.ones(257, np.int64), device, True, 4)
+        score_by_language(model, rows, scoring)
     languages.unlink()
     with pytest.raises(CorpusmillError, match="nothing tells the languages") as caught:
-        score_by_language(model, rows, np.ones(257, np.int64), device, True, 4)
+        score_by_language(model, rows, scoring)
     assert caught.value.hint.startswith("run `dvc repro pack`")
 
 

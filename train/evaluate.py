@@ -14,8 +14,8 @@ not scored, and a row is all the context there is (``seq_len`` tokens, less at a
 n-gram models see every document whole.
 
 Run by ``dvc repro evaluate``, or alone:
-``python -m train.evaluate --input data/pack --model data/pretrain --sets data/fetch/evaluation.json
---decontaminated data/decontaminate/sets.json --output data/evaluate``
+``python -m train.evaluate --input data/pack --languages data/pack/languages --model data/pretrain
+--sets data/fetch/evaluation.json --decontaminated data/decontaminate/sets.json --output data/evaluate``
 """
 
 import argparse
@@ -29,6 +29,7 @@ import numpy as np
 from torch import nn
 
 from pipelines.contamination.items import read_texts
+from pipelines.segment_languages import LANGUAGES
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
@@ -38,9 +39,9 @@ from tokenizer.encoding import Encoder
 from train.data import TokenRows
 from train.determinism import set_deterministic
 from train.ensemble import mean_of_probabilities, model_of_mean_weights, read_snapshots
-from train.language_scores import LanguageScores, score_by_language, summed, total
+from train.language_scores import LanguageScores, Scoring, score_by_language, summed, total
 from train.ngram import NgramModel
-from train.saved import TOKENIZER, ModelConfig, check_fits, file_entry, read_model
+from train.saved import TOKENIZER, check_fits, file_entry, read_model
 from train.scoring import Forward, Score
 from train.sets import PackedTexts, choose_sets, expect_decontaminated, score_texts
 
@@ -84,13 +85,16 @@ def main(argv: list[str]) -> None:
         splits = {split: TokenRows(job.inputs[0], split) for split in SPLITS}
         for rows in splits.values():
             check_fits(config, rows)
+        languages = Path(job.args.languages or Path(job.inputs[0]) / LANGUAGES)
+        device = next(model.parameters()).device
+        scoring = Scoring(bytes_of_tokens(encoder), languages, device, config.within_documents, params.rows_per_batch)
         forwards = _forwards(folder, model, params.ensemble)
         ledger = Ledger("tokens")
         scores: Scores = {}
         for split, rows in splits.items():
             ledger.take(num_text_tokens(rows, encoder))
             for name, forward in forwards.items():
-                scores[split, name] = score_model(forward, model, config, rows, encoder, params)
+                scores[split, name] = score_by_language(forward, rows, scoring)
             ledger.give(split, total(scores[split, MODEL]).tokens)
         of_sets = {}
         for one in chosen:
@@ -139,16 +143,6 @@ def num_text_tokens(rows: TokenRows, encoder: Encoder) -> int:
                 expected=f"{shard.facts.text_bytes:,} bytes", got=f"{spelled:,}", hint="run `dvc repro pack`",
             )  # fmt: skip
     return tokens
-
-
-def score_model(
-    forward: Forward, model: nn.Module, config: ModelConfig, rows: TokenRows, encoder: Encoder, params: EvaluateParams
-) -> LanguageScores:
-    """The scores of ``forward`` on a split by source and language, on the device of the model."""
-    device = next(model.parameters()).device
-    return score_by_language(
-        forward, rows, bytes_of_tokens(encoder), device, config.within_documents, params.rows_per_batch
-    )
 
 
 def bytes_of_tokens(encoder: Encoder) -> np.ndarray:
@@ -215,6 +209,7 @@ def _dicts(scores: dict[str, Score]) -> dict[str, dict[str, float]]:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="data/pretrain", metavar="DIR", help="trained model (default: %(default)s)")
+    parser.add_argument("--languages", default="", metavar="DIR", help="of each segment (default: beside the shards)")
     parser.add_argument("--sets", default="", metavar="FILE", help="evaluation.json of fetch, for evaluate.sets")
     parser.add_argument("--decontaminated", default="", metavar="FILE", help="sets.json of decontaminate")
 
