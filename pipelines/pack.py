@@ -2,6 +2,7 @@
 
     data/shard/<split>-<unit>.parquet + tokenizer.json  ->  data/pack/<split>-<unit>.arrow  (rows of seq_len + 1 tokens)
                                                             data/pack/index/<split>-<unit>.arrow  (document -> rows)
+                                                            data/pack/languages/<split>-<unit>.arrow  (of each segment)
                                                             data/pack/state.json, dataset_info.json  (for `datasets`)
 
 tokens in = tokens in rows + dropped.truncated; apart: padding, and the one token of context with which a cut
@@ -29,6 +30,7 @@ from pipelines.packing.showing import SHOW, show_command
 from pipelines.packing.strategies import LONG_DOCUMENTS, STRATEGIES, plan_rows
 from pipelines.packing.unit_tokens import TEXT_BYTES, UnitTokens
 from pipelines.process import process_units
+from pipelines.segment_languages import LANGUAGES, languages_of_segments
 from pipelines.spine import storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
@@ -79,6 +81,7 @@ def pack_documents(
     if not num_taken:
         return
     offsets, doc_ids = tokens.offsets, pa.concat_arrays(tokens.doc_ids)
+    languages = pa.concat_arrays(tokens.languages)
     plan = plan_rows(offsets, row_len, params.strategy, params.long_documents)
     lost = _truncated(offsets, row_len) if params.long_documents == "truncate" else []
     lost_bytes = sum(tokens.num_text_bytes(first, last) for first, last in lost)
@@ -90,7 +93,10 @@ def pack_documents(
             "documents": len(doc_ids), "documents.cut": plan.segments.num_cut, "documents.truncated": len(lost),
             "text_bytes.truncated": lost_bytes, f"rows.{split}": plan.num_rows,
         },
-        indexes={INDEX: index_rows(doc_ids, plan.segments.document, plan.row_offsets, unit.name)},
+        indexes={
+            INDEX: index_rows(doc_ids, plan.segments.document, plan.row_offsets, unit.name),
+            LANGUAGES: languages_of_segments(languages, plan.segments.document),
+        },
     )  # fmt: skip
     facts: dict[str, str | int] = {
         "tokenizer_sha256": encoder.sha256, "document_start_id": encoder.document_start_id, "split": split,

@@ -91,6 +91,15 @@ def fixed(value: float | str | None, digits: int) -> str:
     return "" if value in (None, "") else f"{float(value or 0):,.{digits}f}"
 
 
+def percent(share: float | None) -> str:
+    """A share in percent with one decimal; nothing where there is none.
+
+    >>> percent(0.2345).replace("\\xa0", " ")
+    '23.4 %'
+    """
+    return "" if share is None else f"{100 * share:.1f}\xa0%"
+
+
 def words(name: str) -> str:
     """The name of a rule or a count as one says it.
 
@@ -106,7 +115,7 @@ def render(context: dict[str, Any]) -> str:
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "reporting"), autoescape=True,
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    environment.filters.update(count=count, share=share, size=size, fixed=fixed, words=words)
+    environment.filters.update(count=count, share=share, size=size, fixed=fixed, percent=percent, words=words)
     return environment.get_template(TEMPLATE).render(context)
 
 

@@ -244,3 +244,26 @@ def test_what_dedup_decided_leaves_once() -> None:
     whole.check("whole")
     assert whole.reasons == {"dedup.quarantined.repeated_id": 1, "shard.dropped.contaminated": 1}
     funnel.expect_closed(funnel.document_checks(counts))
+
+
+def test_scores_by_source_and_language_accuracy_and_ensembles_stand_beside_the_model(data: Path) -> None:
+    score = {"loss": 2.5, "perplexity": 12.18, "bits_per_byte": 2.125, "accuracy": 0.4235}
+    part = {**score, "baselines": {"bigram": {**score, "accuracy": None}}, "by_source": {"wiki": score}}
+    part["ensemble"] = {"mean_weights": {**score, "bits_per_byte": 2.0}}
+    part["by_language"] = {"en": {**score, "tokens": 12345}, "zh": {**score, "bits_per_byte": 1.875, "accuracy": 0.25}}
+    (data / "evaluate/metrics.json").write_text(dump({"val": part, "test": score}))
+    seen = words_of(run(data)).replace("\xa0", " ").replace("\u202f", " ")
+    assert "mean weights 2.000" in seen
+    assert "language en 2.125 2.500 12.2 42.4 % 12 345" in seen
+    assert "language zh 1.875 2.500 12.2 25.0 %" in seen
+    assert "source wiki 2.125" not in seen  # the only one is the whole
+
+
+def test_accuracy_by_step_and_the_epochs_are_shown_where_they_were_written(data: Path) -> None:
+    assert "Accuracy" not in words_of(run(data))
+    (data / "pretrain/curve.csv").write_text("step,loss,accuracy\n1,6.0,0.01\n2,5.0,0.2\n")
+    (data / "pretrain/val.csv").write_text("step,loss,accuracy,bits_per_byte\n2,5.1,0.19,2.0\n")
+    (data / "pretrain/epochs.csv").write_text("epoch,train_loss,val_accuracy\n1,5.5,0.19\n")
+    seen = words_of(run(data))
+    assert "Accuracy, train and (dots) val, by step" in seen
+    assert "epoch train loss val accuracy 1 5.5 0.19" in seen

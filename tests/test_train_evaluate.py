@@ -4,20 +4,26 @@ import csv
 import hashlib
 import json
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from corpora import write_params
+from safetensors.torch import save_file
 from token_shards import TEXTS, small_model, write_pack, write_tokenizer, write_trained
 
 from pipelines.evaluation_sets import FetchedSet, sets_text
 from pipelines.spine.errors import CorpusmillError
-from pipelines.spine.manifest import read_manifest
-from tokenizer.encoding import Encoder
+from pipelines.spine.manifest import read_manifest, write_manifest
+from tokenizer.encoding import Encoder, tokenizer_json
 from train import evaluate
+from train.data import TokenRows
+from train.language_scores import Scoring, score_by_language
 from train.model import Decoder
+from train.saved import file_entry, weights_to_store
 from train.scoring import Score
 
 
@@ -28,12 +34,22 @@ def run(
     model_seq_len: int = 16,
     sets: tuple[str, ...] = (),
     allow: bool = False,
+    ensemble: bool = False,
+    snapshots: Sequence[Decoder] = (),
 ) -> Path:
     tokenizer = write_tokenizer(folder / "tokenizer.json")
     pack = write_pack(folder / "pack", tokenizer, seq_len)
     trained = write_trained(folder / "trained", model, tokenizer, model_seq_len)
+    (trained / "snapshots").mkdir(exist_ok=True)
+    entries = list(read_manifest(trained).shards)
+    for number, one in enumerate(snapshots):
+        name = f"snapshots/{number}.safetensors"
+        save_file(weights_to_store(one.params, one.state_dict()), trained / name)
+        entries.append(replace(file_entry(trained / name), name=name))
+    write_manifest(trained, entries)
     params = write_params(folder / "params.yaml", evaluate={
         "num_threads": 1, "rows_per_batch": 3, "sets": list(sets), "allow_contaminated": allow,
+        "ensemble": ensemble,
     })  # fmt: skip
     given = ["--input", str(pack), "--model", str(trained), "--output", str(folder / "out")]
     if sets:
@@ -61,18 +77,99 @@ def test_a_model_of_equal_logits_needs_log2_of_the_vocabulary_bits_for_every_byt
     assert metrics["val"]["by_source"]["s"]["loss"] == metrics["val"]["loss"]
 
 
-def test_the_score_is_that_of_the_pieces_read_one_by_one(tmp_path: Path) -> None:
-    model = small_model()
-    metrics = json.loads((run(tmp_path, model) / "metrics.json").read_text())
-    encoder, nll = Encoder(tmp_path / "tokenizer.json"), 0.0
-    for _, text in TEXTS[1::5]:
-        ids = [0, *encoder.encode_batch([text])[0].tolist()]
+Probabilities = Callable[[torch.Tensor], torch.Tensor]
+
+
+def probabilities_of(model: torch.nn.Module) -> Probabilities:
+    return lambda tokens_BT: model(tokens_BT)[0].double().softmax(-1)
+
+
+def score_by_hand(probabilities: Probabilities, texts: list[str]) -> tuple[float, int, int]:
+    """(nll, tokens, right ones) of texts cut into pieces of 16, each read alone; a byte is a token, 0 begins a text."""
+    nll, tokens, right = 0.0, 0, 0
+    alphabet = {
+        token: index for index, token in enumerate(Encoder(tokenizer_json([], ["<|endoftext|>"], "gpt2")).tokens)
+    }
+    for text in texts:
+        ids = [0, *(alphabet[bytes([byte])] for byte in text.encode())]
         for start in range(0, len(ids) - 1, 16):
             piece = torch.tensor(ids[start : start + 17])
             with torch.no_grad():
-                logits = model(piece[None, :-1])[0].double()
-            nll += float(torch.nn.functional.cross_entropy(logits, piece[1:], reduction="sum"))
-    assert metrics["test"]["loss"] == pytest.approx(nll / metrics["test"]["tokens"], rel=1e-5)
+                found = probabilities(piece[None, :-1])
+            nll -= float(found[torch.arange(len(piece) - 1), piece[1:]].log().sum())
+            right += int((found.argmax(-1) == piece[1:]).sum())
+            tokens += len(piece) - 1
+    return nll, tokens, right
+
+
+def test_the_scores_of_each_language_are_those_of_its_texts_read_piece_by_piece(tmp_path: Path) -> None:
+    model = small_model()
+    metrics = json.loads((run(tmp_path, model) / "metrics.json").read_text())["test"]
+    texts = [text for _, text in TEXTS[1::5]]
+    by_language = {"en": [t for t in texts if t.isascii()], "ja": [t for t in texts if not t.isascii()]}
+    assert [len(found) for found in by_language.values()] == [1, 7]
+    for scores, of in [(metrics, texts), *((metrics["by_language"][name], of) for name, of in by_language.items())]:
+        nll, tokens, right = score_by_hand(probabilities_of(model), of)
+        assert scores["loss"] == pytest.approx(nll / tokens, rel=1e-5)
+        assert scores["accuracy"] == round(right / tokens, 6)
+        # The tokens of these shards are bytes.
+        assert (scores["tokens"], scores["bytes"]) == (tokens, sum(len(text.encode()) for text in of))
+        assert scores["bits_per_byte"] == pytest.approx(nll / tokens / math.log(2), rel=1e-5)
+
+
+def test_bytes_that_the_shard_does_not_declare_and_missing_languages_are_noticed(tmp_path: Path) -> None:
+    model = small_model()
+    run(tmp_path, model)
+    rows, sizes = TokenRows(tmp_path / "pack", "val"), np.ones(257, np.int64)
+    scoring = Scoring(sizes, tmp_path / "pack" / "languages", torch.device("cpu"), True, 4)
+    scores = score_by_language(model, rows, scoring)
+    assert sum(score.bytes for score in scores.values()) == rows.text_bytes
+    sizes[70] = 2
+    with pytest.raises(CorpusmillError, match="bytes by language are not those of the shard"):
+        score_by_language(model, rows, scoring)
+    (languages,) = (tmp_path / "pack" / "languages").glob("val-*")
+    (test_languages,) = (tmp_path / "pack" / "languages").glob("test-*")
+    languages.write_bytes(test_languages.read_bytes())
+    with pytest.raises(CorpusmillError, match="the languages are another shard's"):
+        score_by_language(model, rows, scoring)
+    languages.unlink()
+    with pytest.raises(CorpusmillError, match="nothing tells the languages") as caught:
+        score_by_language(model, rows, scoring)
+    assert caught.value.hint.startswith("run `dvc repro pack`")
+
+
+def test_an_ensemble_is_the_mean_of_the_snapshots_probabilities_and_the_model_of_their_mean_weights(
+    tmp_path: Path,
+) -> None:
+    snapshots = [small_model(seed=seed) for seed in (1, 2, 3)]
+    output = run(tmp_path, snapshots[-1], ensemble=True, snapshots=snapshots)
+    found = json.loads((output / "metrics.json").read_text())["test"]
+    texts = [text for _, text in TEXTS[1::5]]
+
+    def mean(tokens_BT: torch.Tensor) -> torch.Tensor:
+        return torch.stack([probabilities_of(model)(tokens_BT) for model in snapshots]).mean(0)
+
+    averaged = small_model()
+    with torch.no_grad():
+        for name, parameter in averaged.named_parameters():
+            parameter.copy_(sum(dict(model.named_parameters())[name] for model in snapshots) / 3)
+    for name, probabilities in (("mean_probabilities", mean), ("mean_weights", probabilities_of(averaged))):
+        nll, tokens, right = score_by_hand(probabilities, texts)
+        assert found["ensemble"][name]["loss"] == pytest.approx(nll / tokens, rel=1e-5)
+        assert found["ensemble"][name]["accuracy"] == round(right / tokens, 6)
+    single = [score_by_hand(probabilities_of(model), texts)[0] for model in snapshots]
+    assert found["ensemble"]["mean_probabilities"]["loss"] < sum(single) / 3 / found["tokens"]
+    with open(output / "baselines.csv", encoding="utf-8") as file:
+        models = [row["model"] for row in csv.DictReader(file) if row["split"] == "val"]
+    assert models == ["unigram", "bigram", "trigram", "mean_probabilities", "mean_weights", "model"]
+
+
+def test_an_ensemble_without_snapshots_or_with_one_of_another_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusmillError, match="an ensemble needs snapshots") as caught:
+        run(tmp_path / "a", small_model(), ensemble=True)
+    assert "set pretrain.snapshots" in caught.value.hint
+    with pytest.raises(CorpusmillError, match="the snapshot does not fit the model"):
+        run(tmp_path / "b", small_model(), ensemble=True, snapshots=[small_model(), small_model(num_layers=3)])
 
 
 def test_the_ledger_and_the_table_hold_both_splits_and_all_baselines(tmp_path: Path) -> None:

@@ -64,6 +64,11 @@ TEXTS = [
 ]
 
 
+def language_of(text: str) -> str:
+    """The language that a document of these tests declares."""
+    return "en" if text.isascii() else "ja"
+
+
 def write_tokenizer(path: Path) -> Path:
     """A tokenizer of single bytes: id 0 starts a document, 257 ids in all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,6 +102,7 @@ def write_unit(
 ) -> Shard:
     """The token shard of these (key, text) documents and its index; returns its manifest entry."""
     columns = {name: [""] * len(texts) for name in DOCUMENT.names}
+    columns |= {"language": [language_of(text) for _, text in texts]}
     columns |= {"doc_id": [f"{source}:{key}" for key, _ in texts], "text": [text for _, text in texts]}
     batches = pa.table(columns, DOCUMENT).to_batches()
     outcomes = list(pack_documents(batches, encoder, params, stem.partition("-")[0], Unit(stem, source, ())))

@@ -126,6 +126,11 @@ class Encoder:
         documents[starts], documents[text] = self.document_start_id, ids
         return documents, offsets + np.arange(len(texts) + 1)
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """The parsed ``tokenizer.json``: its merges, its pattern, its vocabulary."""
+        return self._document
+
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """The text of any sequence of ids in ``[0, vocab_size)``; bytes that are not UTF-8 become U+FFFD."""
         return b"".join([self.tokens[index] for index in ids]).decode("utf-8", errors="replace")

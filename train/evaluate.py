@@ -2,51 +2,55 @@
 
     data/pack/<val|test>-*.arrow + data/pretrain  ->  data/evaluate/{metrics.json, baselines.csv}
 
-text tokens of the documents = text tokens scored, each exactly once
+text tokens of the documents = text tokens scored, each exactly once; so are those of the sources and of the languages
 
 Evaluation sets that ``evaluate.sets`` names are scored too, text by text as `pack` makes rows (``train.sets``). One that
 `decontaminate` did not look for is refused, unless ``allow_contaminated`` is set; then metrics.json says so.
+
+With ``ensemble`` the snapshots that `pretrain` kept are scored together too (``train.ensemble``).
 
 Bits per byte = sum of nll of text tokens / (ln 2 x UTF-8 bytes): comparable between tokenizers. Document starts are
 not scored, and a row is all the context there is (``seq_len`` tokens, less at a document's or piece's beginning); the
 n-gram models see every document whole.
 
 Run by ``dvc repro evaluate``, or alone:
-``python -m train.evaluate --input data/pack --model data/pretrain --sets data/fetch/evaluation.json
---decontaminated data/decontaminate/sets.json --output data/evaluate``
+``python -m train.evaluate --input data/pack --languages data/pack/languages --model data/pretrain
+--sets data/fetch/evaluation.json --decontaminated data/decontaminate/sets.json --output data/evaluate``
 """
 
 import argparse
 import dataclasses
-import functools
 import math
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from pipelines.contamination.items import read_texts
+from pipelines.segment_languages import LANGUAGES
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import dump
 from pipelines.spine.stage import Stage, opened, run_module
-from pipelines.token_shards import MappedShard
 from tokenizer.encoding import Encoder
 from train.data import TokenRows
 from train.determinism import set_deterministic
-from train.model import LanguageModel
+from train.ensemble import mean_of_probabilities, model_of_mean_weights, read_snapshots
+from train.language_scores import LanguageScores, Scoring, score_by_language, summed, total
 from train.ngram import NgramModel
-from train.saved import TOKENIZER, ModelConfig, check_fits, file_entry, read_model
-from train.scoring import Score, batch_scores, cut_batches
+from train.saved import TOKENIZER, check_fits, file_entry, read_model
+from train.scoring import Forward, Score
 from train.sets import PackedTexts, choose_sets, expect_decontaminated, score_texts
 
 SPLITS = ("val", "test")
 #: Name in the tables -> tokens of an n-gram. Trigrams are the strongest that a few million tokens can fill.
 BASELINES = {"unigram": 1, "bigram": 2, "trigram": 3}
-COLUMNS = "split,model,loss,perplexity,bits_per_byte"
+COLUMNS = "split,model,loss,perplexity,bits_per_byte,accuracy"
+#: The trained model, and the snapshots of its training together, in the tables.
+MODEL, ENSEMBLES = "model", ("mean_probabilities", "mean_weights")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,14 +61,15 @@ class EvaluateParams:
     rows_per_batch: int
     sets: tuple[str, ...]
     allow_contaminated: bool
+    ensemble: bool
 
 
 STAGE = Stage(
     "train.evaluate", EvaluateParams, ("python", "gigatoken", "torch", "numpy", "pyarrow", "tokenizers", "zstandard")
 )
 
-#: Sources of a split with what was scored there.
-SourceScores = dict[str, Score]
+#: (split, model) -> what was scored, by source and language.
+Scores = dict[tuple[str, str], LanguageScores]
 
 
 def main(argv: list[str]) -> None:
@@ -80,12 +85,17 @@ def main(argv: list[str]) -> None:
         splits = {split: TokenRows(job.inputs[0], split) for split in SPLITS}
         for rows in splits.values():
             check_fits(config, rows)
+        languages = Path(job.args.languages or Path(job.inputs[0]) / LANGUAGES)
+        device = next(model.parameters()).device
+        scoring = Scoring(bytes_of_tokens(encoder), languages, device, config.within_documents, params.rows_per_batch)
+        forwards = _forwards(folder, model, params.ensemble)
         ledger = Ledger("tokens")
-        scores: dict[tuple[str, str], SourceScores] = {}
+        scores: Scores = {}
         for split, rows in splits.items():
             ledger.take(num_text_tokens(rows, encoder))
-            scores[split, "model"] = score_model(model, config, rows, params)
-            ledger.give(split, sum(score.tokens for score in scores[split, "model"].values()))
+            for name, forward in forwards.items():
+                scores[split, name] = score_by_language(forward, rows, scoring)
+            ledger.give(split, total(scores[split, MODEL]).tokens)
         of_sets = {}
         for one in chosen:
             texts = read_texts(one.fetched)
@@ -99,7 +109,7 @@ def main(argv: list[str]) -> None:
             documents = (ids for shard in train.shards for ids in shard.documents())
             baseline = NgramModel.fit(documents, config.vocab_size, order)
             for split, rows in splits.items():
-                scores[split, name] = score_shards(rows, functools.partial(_ngram_sums, baseline))
+                scores[split, name] = score_ngrams(baseline, rows)
         job.also_read += [str(folder), *(str(Path(p).parent) for p in (job.args.sets, job.args.decontaminated) if p)]
         job.begin()
         storage.write_text(job.output / "metrics.json", dump({**metrics(scores), "sets": of_sets}))
@@ -107,7 +117,7 @@ def main(argv: list[str]) -> None:
         names = ("baselines.csv", "metrics.json")
         job.publish([file_entry(job.output / name) for name in names], ledger)
     for split in SPLITS:
-        line = "  ".join(f"{name} {_sum(scores[split, name]).bits_per_byte:.3f}" for name in ("model", *BASELINES))
+        line = "  ".join(f"{name} {total(scores[split, name]).bits_per_byte:.3f}" for name in (*forwards, *BASELINES))
         print(f"evaluate {split}  bits a byte: {line}", file=sys.stderr)
     for one in chosen:
         told = "" if one.entry else "  NOT DECONTAMINATED: the corpus may hold it"
@@ -120,7 +130,7 @@ def num_text_tokens(rows: TokenRows, encoder: Encoder) -> int:
     Raises:
         CorpusmillError: pieces overlap or leave a gap, or the tokens do not spell the bytes that went in.
     """
-    num_bytes = np.array([len(token) for token in encoder.tokens], np.int64)
+    num_bytes = bytes_of_tokens(encoder)
     tokens = 0
     for shard in rows.shards:
         spelled = 0
@@ -135,65 +145,71 @@ def num_text_tokens(rows: TokenRows, encoder: Encoder) -> int:
     return tokens
 
 
-def score_model(model: LanguageModel, config: ModelConfig, rows: TokenRows, params: EvaluateParams) -> SourceScores:
-    """The model's scores on a split by source."""
-    device = next(model.parameters()).device
-    firsts = {id(shard): first for shard, first in zip(rows.shards, rows.first_rows, strict=True)}
-
-    def sums(shard: MappedShard) -> tuple[float, int, int]:
-        first = firsts[id(shard)]
-        batches = cut_batches(range(first, first + shard.num_rows), params.rows_per_batch)
-        parts = list(batch_scores(model, rows, batches, device, config.within_documents))
-        return math.fsum(part[0] for part in parts), sum(part[1] for part in parts), sum(part[2] for part in parts)
-
-    return score_shards(rows, sums)
+def bytes_of_tokens(encoder: Encoder) -> np.ndarray:
+    """UTF-8 bytes that each id spells, int64 ``[vocabulary]``; special tokens count as they are written."""
+    return np.array([len(token) for token in encoder.tokens], np.int64)
 
 
-def score_shards(rows: TokenRows, sums: Callable[[MappedShard], tuple[float, int, int | None]]) -> SourceScores:
-    """Scores by source, from a function that gives (nll, tokens, right ones or None) of a shard."""
-    scores: SourceScores = {}
+def score_ngrams(baseline: NgramModel, rows: TokenRows) -> LanguageScores:
+    """The scores of an n-gram model, which sees documents whole: by source alone."""
+    scores: LanguageScores = {}
     for shard in rows.shards:
-        nll, tokens, right = sums(shard)
-        score = Score(nll, tokens, shard.facts.text_bytes, right)
-        source = shard.facts.source
-        scores[source] = scores[source] + score if source in scores else score
+        nll = baseline.nll(shard.documents())
+        key = (shard.facts.source, "")
+        score = Score(math.fsum(nll.tolist()), len(nll), shard.facts.text_bytes)
+        scores[key] = scores[key] + score if key in scores else score
     return scores
 
 
-def metrics(scores: dict[tuple[str, str], SourceScores]) -> dict[str, Any]:
-    """What ``metrics.json`` holds of the splits: by split the model's score, its sources, and the baselines."""
-    return {
-        split: {
-            **_sum(scores[split, "model"]).to_dict(),
-            "by_source": {source: score.to_dict() for source, score in sorted(scores[split, "model"].items())},
-            "baselines": {name: _sum(scores[split, name]).to_dict() for name in BASELINES},
+def metrics(scores: Scores) -> dict[str, Any]:
+    """What ``metrics.json`` holds of the splits: the model's score, by source, by language, the baselines, ensembles."""
+    found = {}
+    for split in SPLITS:
+        ours = scores[split, MODEL]
+        found[split] = {
+            **_dict(total(ours)),
+            "by_source": _dicts(summed(ours, 0)),
+            "by_language": _dicts(summed(ours, 1)),
+            "baselines": _dicts({name: total(scores[split, name]) for name in BASELINES}),
         }
-        for split in SPLITS
-    }
+        ensemble = {name: total(scores[split, name]) for name in ENSEMBLES if (split, name) in scores}
+        if ensemble:
+            found[split]["ensemble"] = _dicts(ensemble)
+    return found
 
 
-def table(scores: dict[tuple[str, str], SourceScores]) -> str:
-    """The same as a table for plots, the model last."""
+def table(scores: Scores) -> str:
+    """The same as a table for plots, the model last; the n-gram models' accuracy is not counted."""
     lines = [COLUMNS]
     for split in SPLITS:
-        for name in (*BASELINES, "model"):
-            score = _sum(scores[split, name])
-            lines.append(f"{split},{name},{score.loss:.6f},{score.perplexity:.4f},{score.bits_per_byte:.6f}")
+        for name in (*BASELINES, *(name for name in ENSEMBLES if (split, name) in scores), MODEL):
+            score = total(scores[split, name])
+            accuracy = "" if score.accuracy is None else f"{score.accuracy:.6f}"
+            numbers = f"{score.loss:.6f},{score.perplexity:.4f},{score.bits_per_byte:.6f},{accuracy}"
+            lines.append(f"{split},{name},{numbers}")
     return "\n".join(lines) + "\n"
 
 
-def _ngram_sums(baseline: NgramModel, shard: MappedShard) -> tuple[float, int, None]:
-    nll = baseline.nll(shard.documents())
-    return math.fsum(nll.tolist()), len(nll), None
+def _forwards(folder: Path, model: nn.Module, ensemble: bool) -> dict[str, Forward]:
+    """What is scored: the model, and where asked for its snapshots together."""
+    if not ensemble:
+        return {MODEL: model}
+    snapshots = read_snapshots(folder, model)
+    together = (mean_of_probabilities(snapshots), model_of_mean_weights(snapshots))
+    return {MODEL: model, **dict(zip(ENSEMBLES, together, strict=True))}
 
 
-def _sum(scores: SourceScores) -> Score:
-    first, *others = scores.values()
-    return sum(others, start=first)
+def _dict(score: Score) -> dict[str, float]:
+    return {**score.to_dict(), "bytes": score.bytes}
+
+
+def _dicts(scores: dict[str, Score]) -> dict[str, dict[str, float]]:
+    return {name: _dict(score) for name, score in scores.items()}
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="data/pretrain", metavar="DIR", help="trained model (default: %(default)s)")
+    parser.add_argument("--languages", default="", metavar="DIR", help="of each segment (default: beside the shards)")
     parser.add_argument("--sets", default="", metavar="FILE", help="evaluation.json of fetch, for evaluate.sets")
     parser.add_argument("--decontaminated", default="", metavar="FILE", help="sets.json of decontaminate")
 

@@ -27,7 +27,7 @@ class UnitTokens:
     Attributes:
         encoder: the tokenizer.
         where: names the unit in errors.
-        doc_ids: in the order of the shard, a chunk a batch.
+        doc_ids: in the order of the shard, a chunk a batch; so are ``languages``.
         lengths: ids of each document, its start included, int64, an array a batch.
         sources: of the documents; one, or the unit is refused.
     """
@@ -35,6 +35,7 @@ class UnitTokens:
     encoder: Encoder
     where: str
     doc_ids: list[pa.Array] = field(default_factory=list)
+    languages: list[pa.Array] = field(default_factory=list)
     lengths: list[np.ndarray] = field(default_factory=list)
     sources: set[str] = field(default_factory=set)
 
@@ -91,6 +92,7 @@ class UnitTokens:
         ids, offsets = self.encoder.encode_documents(batch["text"])
         self._ids.extend(ids)
         self.doc_ids.append(_copied(batch["doc_id"]))
+        self.languages.append(_copied(batch["language"]))
         self.lengths.append(np.diff(offsets))
         return _tallies(batch, np.diff(offsets) - 1)
 

@@ -122,7 +122,7 @@ def packing_section(readings: Readings) -> Section:
 
 
 def training_section(flow: Flow) -> Section:
-    """Loss, learning rate and gradient norm by step."""
+    """Loss, accuracy, learning rate and gradient norm by step; and what the epochs' table holds."""
     stage = flow["pretrain"]
     if not stage.has_run:
         return None
@@ -137,16 +137,24 @@ def training_section(flow: Flow) -> Section:
         charts.Series("val loss", "points", _points(val, "loss")),
     ]
     drawn = {"loss": charts.lines(series, "loss by step") if loss else None}
+    accuracy = _points(curve, "accuracy")
+    of_val = _points(val, "accuracy")
+    smooth = charts.smoothed(accuracy, len(accuracy) * SMOOTHING_PERCENT // 100)
+    pair = [charts.Series("train, smoothed", "line", smooth), charts.Series("val", "points", of_val)]
+    drawn["accuracy"] = charts.lines(pair, "accuracy by step", True) if accuracy or of_val else None
     for name in ("learning_rate", "gradient_norm"):
         points = _points(curve, name)
         drawn[name] = charts.lines([charts.Series(name, "second", points)], f"{name} by step", True) if points else None
     first = loss[0][1] if loss else 0.0
     metrics = {"parameters": None, "steps": None, "tokens": None, "val": None, **(stage.json("metrics.json") or {})}
-    return {"charts": drawn, "metrics": metrics, "steps": len(curve), "hidden": hidden, "first": first}
+    return {
+        "charts": drawn, "metrics": metrics, "steps": len(curve), "hidden": hidden, "first": first,
+        "epochs": stage.rows("epochs.csv"),
+    }  # fmt: skip
 
 
 def evaluation_section(flow: Flow) -> Section:
-    """The model beside the n-gram models, by split, best first."""
+    """The model beside the n-gram models and its ensembles, by split, best first; and its score by source and language."""
     stage = flow["evaluate"]
     if not stage.has_run:
         return None
@@ -156,14 +164,15 @@ def evaluation_section(flow: Flow) -> Section:
         scores = metrics.get(split)
         if not isinstance(scores, dict) or "bits_per_byte" not in scores:
             continue
-        rows = [{"model": OURS, **scores}, *({"model": n, **s} for n, s in scores.get("baselines", {}).items())]
+        beside = {**scores.get("baselines", {}), **scores.get("ensemble", {})}
+        rows = [_row(OURS, scores), *(_row(name.replace("_", " "), score) for name, score in beside.items())]
         rows.sort(key=lambda row: (row["bits_per_byte"], row["model"]))
         worst = round(1000 * rows[-1]["bits_per_byte"])
-        sources = sorted(scores.get("by_source", {}).items())
+        sources, languages = (_rows(scores.get(name, {})) for name in ("by_source", "by_language"))
         splits[split] = {
             "rows": [(row, _score_bar(row, worst)) for row in rows],
             "tokens": scores.get("tokens"),
-            "sources": sources if len(sources) > 1 else [],
+            "parts": [("source", row) for row in sources] + [("language", row) for row in languages],
         }
     return {"splits": splits, "ours": OURS}
 
@@ -214,6 +223,16 @@ def _score_bar(row: Mapping[str, Any], worst: int) -> charts.Markup:
     return charts.span_bar(
         0, round(1000 * row["bits_per_byte"]), worst, "kept" if row["model"] == OURS else "before", label
     )
+
+
+def _row(name: str, score: Mapping[str, Any]) -> dict[str, Any]:
+    # An older evaluation counted neither; n-gram models have no accuracy.
+    return {"accuracy": None, "tokens": None, **score, "model": name}
+
+
+def _rows(scores: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """By name, where there is more than one: a single one is the whole."""
+    return [_row(name, score) for name, score in sorted(scores.items())] if len(scores) > 1 else []
 
 
 def _params_of(stage: StageFolder) -> dict[str, Any]:
