@@ -31,6 +31,7 @@ from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import dump, read_manifest
 from pipelines.spine.stage import Job, Stage, opened, run_module
+from pipelines.token_shards import ShardFacts
 from train.checkpoint import CURVE_COLUMNS, VAL_COLUMNS, CheckpointFolder, Curve
 from train.data import TokenRows
 from train.determinism import set_deterministic
@@ -112,7 +113,7 @@ def train(task: Task, world: World) -> tuple[dict[str, Tensor], Progress, Score]
     if latest := checkpoints.latest():
         progress = Progress(**engine.load(latest)["progress"])
     with contextlib.ExitStack() as stack:
-        record = stack.enter_context(_Record.opened(task, world, progress.step, rows.facts.seq_len))
+        record = stack.enter_context(_Record.opened(task, world, progress.step, rows.facts))
         faults.reach("pretrain:start")
         while progress.step < params.steps:
             indices = order.rows(progress.samples, params.rows_per_step).tolist()
@@ -120,11 +121,13 @@ def train(task: Task, world: World) -> tuple[dict[str, Tensor], Progress, Score]
             progress.count(rows, indices)
             tokens = progress.samples * rows.facts.seq_len
             record.curve(progress.step, result.loss, result.learning_rate, result.gradient_norm, tokens)
-            record.watch.step(progress.step, result.loss)
+            record.watch.step(
+                progress.step, result.loss, result.accuracy, result.learning_rate, result.gradient_norm, tokens
+            )
             if progress.step % params.evaluate_every == 0 and progress.step < params.steps:
                 score = evaluate(engine, val, params)
                 record.val(progress.step, score.loss, score.bits_per_byte)
-                record.watch.evaluated(progress.step, result.loss, score.loss, score.bits_per_byte)
+                record.watch.evaluated(progress.step, result.loss, score)
             if progress.step % params.checkpoint_every == 0 or progress.step == params.steps:
                 record.sync()
                 _save(engine, checkpoints, progress)
@@ -167,17 +170,21 @@ class _Record:
 
     @classmethod
     @contextlib.contextmanager
-    def opened(cls, task: Task, world: World, step: int, seq_len: int) -> Iterator["_Record"]:
+    def opened(cls, task: Task, world: World, step: int, facts: ShardFacts) -> Iterator["_Record"]:
         if not world.leads:
             yield cls(Silence(), None)
             return
-        tokens_per_step = task.params.rows_per_step * seq_len
+        params, tokens_per_step = task.params, task.params.rows_per_step * facts.seq_len
+        flops = params.model.flops_per_token(facts.vocab_size, facts.seq_len)
         curves = (
             Curve(task.folder / "curve.csv", CURVE_COLUMNS, step),
             # The last step's evaluation follows its checkpoint and is done again.
             Curve(task.folder / "val.csv", VAL_COLUMNS, min(step, task.params.steps - 1)),
         )
-        with Watch(task.logs, task.params.steps, step, tokens_per_step) as watch:
+        with Watch(
+            task.logs, params.steps, step, tokens_per_step, flops, world.size, world.device,
+            precision=params.precision, run=task.folder.name,
+        ) as watch:  # fmt: skip
             if step:
                 watch.say(f"pretrain goes on after step {step}")
             try:

@@ -4,6 +4,7 @@ Light on purpose: `fetch` runs at every ``dvc repro`` and must end in half a sec
 """
 
 import importlib
+import itertools
 import os
 import signal
 import sys
@@ -13,6 +14,9 @@ from types import FrameType
 
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
+
+#: What unwinding may take once DVC is gone; longer than a launcher gives its workers.
+GRACE_SECONDS = 60.0
 
 
 def run_module(module: str) -> int:
@@ -25,8 +29,8 @@ def run_module(module: str) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell's background job ignores it
         signal.signal(signal.SIGINT, _interrupt)
-    _follow_parent()
     try:
+        _follow_dvc()
         main(sys.argv[1:])
     except CorpusmillError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -50,23 +54,56 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise _Interrupted
 
 
-def _follow_parent() -> None:
-    """Under DVC, ends this process when DVC dies: it runs commands through a shell and leaves them orphaned."""
+def _follow_dvc() -> None:
+    """Under DVC, ends this process when DVC dies: it runs commands through a shell and leaves them orphaned.
+
+    DVC's own parent is no matter: with ``nohup dvc repro &`` the shell above ends, and the run goes on.
+    """
     if "DVC_STAGE" not in os.environ:
         return
-    watched = [os.getppid(), _parent_of(os.getppid())]
+    up_to_dvc = _up_to_dvc()
 
     def watch() -> None:
-        while [os.getppid(), _parent_of(os.getppid())] == watched:
+        while up_to_dvc and all(_parent_of(below) == above for below, above in itertools.pairwise(up_to_dvc)):
             stop.wait(1.0)
         os.kill(os.getpid(), signal.SIGTERM)
+        stop.wait(GRACE_SECONDS)
+        os._exit(143)  # it hangs where no signal is heard, a collective for instance
 
     stop = threading.Event()
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _up_to_dvc() -> list[int]:
+    """This process, its parent, and so on to DVC: the first that was not started as this stage; [] where it has died."""
+    stage = f"DVC_STAGE={os.environ['DVC_STAGE']}".encode()
+    found = [os.getpid()]
+    while len(found) < 2 or stage in _environment_of(found[-1]):
+        found.append(_parent_of(found[-1]))
+    # DVC starts its commands in its own process group; whoever adopts an orphan is in another one.
+    return found if _group_of(found[-1]) == _group_of(found[-2]) else []
+
+
 def _parent_of(pid: int) -> int:
+    return _numbers_of(pid)[0]
+
+
+def _group_of(pid: int) -> int:
+    return _numbers_of(pid)[1]
+
+
+def _numbers_of(pid: int) -> tuple[int, int]:
+    """Parent and process group; zeros where there is no such process."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
+        parent, group = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1:3]
+        return int(parent), int(group)
+    except (OSError, ValueError):
+        return 0, 0
+
+
+def _environment_of(pid: int) -> list[bytes]:
+    """What the process was started with; empty where that is not for us to know."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
