@@ -157,7 +157,7 @@ def test_other_source_weights_start_afresh(place: Place) -> None:
 def test_two_checkpoints_are_kept(place: Place) -> None:
     (folder,) = (place.folder / "cache-first" / "train").iterdir()
     assert sorted(path.name for path in folder.iterdir()) == [
-        "curve.csv", "latest", "lock", "step-000000006", "step-000000008", "val.csv",
+        "curve.csv", "epochs.csv", "latest", "lock", "step-000000006", "step-000000008", "val.csv",
     ]  # fmt: skip
 
 

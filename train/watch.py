@@ -11,6 +11,10 @@ import time
 from pathlib import Path
 from typing import Any, Self, TextIO
 
+import torch
+
+from train.scoring import Score
+
 LOG_SECONDS = 30.0
 DRAW_SECONDS = 0.2
 
@@ -26,7 +30,17 @@ class Watch:
         stream: where the lines go.
     """
 
-    def __init__(self, logs: Path, steps: int, first: int, tokens_per_step: int, stream: TextIO = sys.stderr) -> None:
+    def __init__(
+        self,
+        logs: Path,
+        steps: int,
+        first: int,
+        tokens_per_step: int,
+        flops_per_token: int,
+        world_size: int,
+        device: torch.device,
+        stream: TextIO = sys.stderr,
+    ) -> None:
         self.steps, self.first, self.tokens_per_step = steps, first, tokens_per_step
         self._stream, self._live = stream, stream.isatty()
         self._start = self._drawn = time.monotonic()
@@ -49,7 +63,9 @@ class Watch:
         self._stream.write(("\r\x1b[K" if self._live else "") + text + "\n")
         self._stream.flush()
 
-    def step(self, step: int, loss: float) -> None:
+    def step(
+        self, step: int, loss: float, accuracy: float, learning_rate: float, gradient_norm: float, tokens: int
+    ) -> None:
         """Draws the state after a step."""
         now = time.monotonic()
         self._write(time=time.time(), step=step, loss=loss, tokens_per_second=round(self.speed(step)))
@@ -62,10 +78,23 @@ class Watch:
         else:
             self.say(self.line(step, loss))
 
-    def evaluated(self, step: int, loss: float, val_loss: float, bits_per_byte: float) -> None:
+    def evaluated(self, step: int, loss: float, val: Score) -> None:
         """Says what an evaluation on val gave."""
-        self._write(time=time.time(), step=step, val_loss=val_loss, bits_per_byte=bits_per_byte)
-        self.say(f"{self.line(step, loss)}  val {val_loss:.3f}  {bits_per_byte:.3f} bits a byte")
+        self._write(time=time.time(), step=step, val_loss=val.loss, bits_per_byte=val.bits_per_byte)
+        self.say(f"{self.line(step, loss)}  val {val.loss:.3f}  {val.bits_per_byte:.3f} bits a byte")
+
+    def monitored(self, step: int, layer_norms: dict[str, float]) -> None:
+        """Logs the norms of the gradients by layer."""
+        self._write(time=time.time(), step=step, layer_norms=layer_norms)
+
+    def sample(self, step: int, text: str) -> None:
+        """Says and logs a continued prompt."""
+        self._write(time=time.time(), step=step, sample=text)
+        self.say(f"pretrain {step}/{self.steps}  sample: {text}")
+
+    def warn(self, text: str) -> None:
+        """One line that stays, of something that wants a look."""
+        self.say(f"warning: {text}")
 
     def line(self, step: int, loss: float) -> str:
         """``pretrain 120/900  loss 4.12  12,345 tokens/s  1:02 left``."""
@@ -95,8 +124,19 @@ class Silence(Watch):
     def say(self, text: str) -> None:
         pass
 
-    def step(self, step: int, loss: float) -> None:
+    def step(
+        self, step: int, loss: float, accuracy: float, learning_rate: float, gradient_norm: float, tokens: int
+    ) -> None:
         pass
 
-    def evaluated(self, step: int, loss: float, val_loss: float, bits_per_byte: float) -> None:
+    def evaluated(self, step: int, loss: float, val: Score) -> None:
+        pass
+
+    def monitored(self, step: int, layer_norms: dict[str, float]) -> None:
+        pass
+
+    def sample(self, step: int, text: str) -> None:
+        pass
+
+    def warn(self, text: str) -> None:
         pass
