@@ -2,9 +2,10 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.spine.errors import CorpusmillError
+from pipelines.token_shards import Row
 from train.data import StepRows, TokenRows
 from train.order import Order
 from train.recipe import PretrainParams
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class StepTokens:
-    """Positions of a batch: targets that count, padding, context of continued documents; by source all together."""
+    """Positions of a batch: targets that count, padding, context of continued documents; by source all together.
+
+    Beside them the tokens that BPE dropout made and that found no place.
+    """
 
     targets: int
     padding: int
     context: int
     by_source: dict[str, int]
+    cut: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,24 +69,28 @@ class Batches:
             from train.bpe_dropout import dropped_rows
 
             samples = range(first, first + len(indices))
-            rows = dropped_rows(self.rows, indices, samples, self.encoder, params.bpe_dropout, params.seed)
-        else:
-            rows = self.rows.step_rows(indices)
-        return StepBatch(step, first, indices, rows, count_tokens(self.rows, indices, rows.num_targets))
+            dropped: Any = dropped_rows(self.rows, indices, samples, self.encoder, params.bpe_dropout, params.seed)
+            tokens = count_tokens(self.rows, indices, dropped.rows, dropped.num_cut)
+            return StepBatch(step, first, indices, dropped, tokens)
+        read = [self.rows.row(index) for index in indices]
+        return StepBatch(step, first, indices, self.rows.step_rows(indices), count_tokens(self.rows, indices, read))
 
 
-def count_tokens(rows: TokenRows, indices: Sequence[int], targets: int) -> StepTokens:
+def count_tokens(rows: TokenRows, indices: Sequence[int], read: Sequence[Row], cut: int = 0) -> StepTokens:
     """What the positions of some rows are; what is neither target nor context is padding.
 
-    Under BPE dropout a row has other tokens than on disk: then its targets are those of this reading.
+    Args:
+        read: those rows as they go into the model: under BPE dropout with other tokens than on disk.
+        cut: tokens that found no place in their row then.
     """
     seq_len = rows.facts.seq_len
-    context = sum(int((rows.row(index).offsets[1:] > 0).sum()) for index in indices)
+    targets = sum(row.num_trained for row in read)
+    context = sum(int((row.offsets[1:] > 0).sum()) for row in read)
     by_source: dict[str, int] = {}
     for index in indices:
         source = rows.source_of(index)
         by_source[source] = by_source.get(source, 0) + seq_len
-    return StepTokens(targets, len(indices) * seq_len - targets - context, context, by_source)
+    return StepTokens(targets, len(indices) * seq_len - targets - context, context, by_source, cut)
 
 
 def expect_ids(rows: TokenRows, indices: Sequence[int]) -> None:

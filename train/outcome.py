@@ -75,6 +75,7 @@ def ledger_of(progress: Progress, seq_len: int) -> Ledger:
     ledger.count("masked.padding", progress.padding)
     ledger.count("masked.context", progress.context)
     ledger.count("left_out.update", progress.unused)
+    ledger.apart("cut.bpe_dropout", progress.cut)
     for source, number in progress.by_source.items():
         ledger.apart(f"source.{source}", number)
     return ledger

@@ -31,7 +31,7 @@ class Progress:
     Attributes:
         samples: rows, repeated ones and those of steps that were left out each time.
         trained, padding, context, unused: tokens; ``unused`` are the targets of steps that changed nothing;
-            ``by_source`` those of each source, the four together.
+            ``by_source`` those of each source, the four together. Beside them ``cut``: what BPE dropout had no room for.
         losses: of the last steps that trained, ``spikes.window`` at most.
         left_out: steps whose update is not taken; after a rollback some lie ahead.
         spikes: steps that were found to be one.
@@ -49,6 +49,7 @@ class Progress:
     padding: int = 0
     context: int = 0
     unused: int = 0
+    cut: int = 0
     by_source: dict[str, int] = dataclasses.field(default_factory=dict)
     losses: list[float] = dataclasses.field(default_factory=list)
     left_out: list[int] = dataclasses.field(default_factory=list)
@@ -81,6 +82,7 @@ class Progress:
         self.samples += len(batch.indices)
         self.padding += tokens.padding
         self.context += tokens.context
+        self.cut += tokens.cut
         for source, number in tokens.by_source.items():
             self.by_source[source] = self.by_source.get(source, 0) + number
         if not applied:

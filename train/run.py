@@ -159,11 +159,8 @@ class Run:
             return
         from train.samples import continued
 
-        facts = self.rows.facts
-        text = continued(
-            self.engine.logits, self.encoder, self.params.sample_prompt, self.params.sample_tokens, facts.seq_len,
-            facts.document_start_id,
-        )  # fmt: skip
+        prompt, tokens, context = self.params.sample_prompt, self.params.sample_tokens, self.rows.facts.seq_len
+        text = continued(self.engine.logits, self.encoder, prompt, tokens, context, agree=share)
         if text is None:
             record.watch.warn("no samples of text: the layers are spread over processes (engine.pipeline_stages)")
             self.encoder = None  # said once
@@ -191,7 +188,7 @@ def to_score(val: TokenRows, nll: float, tokens: int, right: int) -> Score:
 
 def _persisting(folder: Path, rows: TokenRows, batch: StepBatch, why: str, window: int) -> CorpusmillError:
     error = failure(folder, rows, batch, f"{why}, as in more than half of the last {window} steps: it is no spike")
-    error.hint = "raise spikes.deviations, lower learning_rate, or look whether the data change here"
+    error.hint = "lower learning_rate, raise spikes.deviations or skip_before, or look whether the data change here"
     return error
 
 

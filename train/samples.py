@@ -6,14 +6,18 @@ import torch
 from torch import Tensor
 
 from tokenizer.encoding import Encoder
-from train.world import share
 
 #: Tokens [1, T] -> logits [1, T, V], or None where the layout has none (pipeline parallel).
 Logits = Callable[[Tensor], Tensor | None]
 
 
 def continued(
-    logits_of: Logits, encoder: Encoder, prompt: str, num_tokens: int, context: int, document_start: int
+    logits_of: Logits,
+    encoder: Encoder,
+    prompt: str,
+    num_tokens: int,
+    context: int,
+    agree: Callable[[int], int] = lambda number: number,
 ) -> str | None:
     """The prompt with up to ``num_tokens`` tokens more, cut at the end of the document; None: there are no logits.
 
@@ -22,7 +26,10 @@ def continued(
 
     Args:
         context: positions that the model is trained on; what is longer loses its beginning.
+        agree: the leading process's token, in every process: on several devices equal weights may differ in the last
+            bit of a logit.
     """
+    document_start = encoder.document_start_id
     prompt_ids, _ = encoder.encode_batch([prompt])
     ids = [document_start, *prompt_ids.tolist()]
     first = len(ids)
@@ -30,8 +37,7 @@ def continued(
         logits_BTV = logits_of(torch.tensor([ids[-context:]]))
         if logits_BTV is None:
             return None
-        # The leading process decides: on several devices equal weights may differ in the last bit of a logit.
-        ids.append(share(int(logits_BTV[0, -1].argmax())))
+        ids.append(agree(int(logits_BTV[0, -1].argmax())))
     new = ids[first:]
     end = new.index(document_start) if document_start in new else len(new)
-    return prompt + b"".join(encoder.tokens[number] for number in new[:end]).decode("utf-8", errors="replace")
+    return prompt + encoder.decode(new[:end])
