@@ -3,7 +3,9 @@
 import math
 
 import pytest
+from test_train_recipe import recipe
 
+from pipelines.spine.errors import CorpusmillError
 from train.recipe import SpikeParams
 from train.spikes import Judge, persists, spike_limit
 
@@ -51,3 +53,21 @@ def test_a_loss_that_stays_high_is_no_spike() -> None:
     assert not persists([3, 7, 9, 10], step=10, window=8)  # 7, 9, 10: three of the last eight
     assert not persists([7, 8, 9, 10], step=10, window=8)
     assert persists([6, 7, 8, 9, 10], step=10, window=8)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"final_weights": "ema"}, "final_weights: ema without ema_decay has no weights\n  expected: above 0"),
+        ({"final_weights": "average"}, "final_weights: average without snapshots has no weights"),
+        (
+            {"spikes.action": "rollback", "spikes.skip_before": 4},
+            "expected: spikes.skip_before up to checkpoint_every = 3\n  got: 4",
+        ),
+        ({"spikes.deviations": -1.0}, "spikes.deviations is no such amount"),
+    ],
+)
+def test_what_excludes_each_other_is_refused(changed: dict, message: str) -> None:
+    with pytest.raises(CorpusmillError) as caught:
+        recipe(**changed).check()
+    assert message in str(caught.value)

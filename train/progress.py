@@ -1,6 +1,7 @@
 """How far a run has come: all that a checkpoint carries beside weights and optimizer. Plain values, no files."""
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -111,7 +112,7 @@ class Progress:
     def note_evaluation(self, loss: float, patience: int) -> None:
         """Keeps the best loss on val, and stops when ``patience`` evaluations in a row were no better (0: never)."""
         self.evaluated = self.step
-        if self.best_loss is None or loss < self.best_loss:
+        if math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss):
             self.best_step, self.best_loss, self.worse = self.step, loss, 0
         else:
             self.worse += 1

@@ -1,6 +1,7 @@
 """What the training loop does now and then: evaluate, save, go on after a kill, and answer a step that went wrong."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -96,6 +97,8 @@ class Run:
         """The score after the last step, and the sums of the last epoch, whole or not."""
         # Stopped early, the evaluation that said so is part of the checkpoint already.
         score = self.score() if progress.evaluated == progress.step else self.evaluate(record, progress)
+        if not math.isfinite(score.loss):
+            self._end(lambda: _no_score(self.folder, progress.step))
         if not progress.epoch.targets:
             return score, progress.last_epoch
         record.epoch(progress.samples / self.num_slots, progress, score)
@@ -184,6 +187,14 @@ def val_indices(val: TokenRows, params: PretrainParams) -> list[int]:
 def to_score(val: TokenRows, nll: float, tokens: int, right: int) -> Score:
     """Bytes are those of the whole split times the share of its tokens that was scored: exact when all rows are."""
     return Score(nll, tokens, val.text_bytes * tokens / val.num_text_tokens, right)
+
+
+def _no_score(folder: Path, step: int) -> CorpusmillError:
+    return CorpusmillError(
+        "the trained weights give no number on val", where=f"pretrain, step {step}",
+        hint=f"nothing is published; the last checkpoints lie in {folder}: lower pretrain.learning_rate, or clip "
+        "(gradient_clipping: 1.0)",
+    )  # fmt: skip
 
 
 def _persisting(folder: Path, rows: TokenRows, batch: StepBatch, why: str, window: int) -> CorpusmillError:
