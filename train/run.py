@@ -91,6 +91,11 @@ class Run:
             if self.world.leads:
                 write_snapshot(self.folder, progress.step, params.model, weights)
         self._sample(record, progress.step)
+        if progress.stopped_early:
+            best = f"{progress.best_loss:.4f} of step {progress.best_step}" if progress.best_loss else "any"
+            record.watch.say(
+                f"pretrain stops at step {progress.step}: {progress.worse} evaluations no better than {best}"
+            )
         return score
 
     def finish(self, record: Record, progress: Progress) -> tuple[Score, EpochSums]:
