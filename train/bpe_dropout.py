@@ -29,7 +29,7 @@ from pipelines.spine.errors import CorpusmillError
 from pipelines.token_shards import Integers, Row
 from tokenizer.bpe import byte_chars
 from tokenizer.encoding import Encoder
-from train.data import Batch, StepRows, TokenRows, make_batch
+from train.data import Batch, TokenRows, make_batch
 
 #: Distinct pre-tokens whose ids without dropout are remembered; then the memory starts anew. 200 bytes each.
 REMEMBERED = 200_000
@@ -62,7 +62,7 @@ class DroppedRows:
 
 def dropped_rows(
     rows: TokenRows, indices: Sequence[int], samples: Sequence[int], encoder: Encoder, dropout: float, seed: int
-) -> StepRows:
+) -> DroppedRows:
     """The rows of a step with merges left out at random; a pure function of its arguments.
 
     Args:
@@ -75,7 +75,7 @@ def dropped_rows(
         CorpusmillError: the tokenizer changes texts before it cuts them.
     """
     if dropout == 0:
-        return rows.step_rows(indices)
+        return DroppedRows([rows.row(index) for index in indices], rows.facts.seq_len, 0)
     cutter, width = _cutter(encoder), rows.facts.seq_len + 1
     old = [rows.row(index) for index in indices]
     words = [cutter.words_of(row) for row in old]
