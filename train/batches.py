@@ -68,6 +68,7 @@ class Batches:
         if params.bpe_dropout:
             from train.bpe_dropout import dropped_rows
 
+            assert self.encoder is not None
             samples = range(first, first + len(indices))
             dropped: Any = dropped_rows(self.rows, indices, samples, self.encoder, params.bpe_dropout, params.seed)
             tokens = count_tokens(self.rows, indices, dropped.rows, dropped.num_cut)
