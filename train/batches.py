@@ -68,6 +68,7 @@ class Batches:
         if params.bpe_dropout:
             from train.bpe_dropout import dropped_rows
 
+            assert self.encoder is not None
             samples = range(first, first + len(indices))
             assert self.encoder is not None
             dropped = dropped_rows(self.rows, indices, samples, self.encoder, params.bpe_dropout, params.seed)

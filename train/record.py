@@ -67,7 +67,8 @@ class Record:
         for flag in flags(norms, progress.layer_norms):
             self.watch.warn(f"step {progress.step}: {flag.text}")
         self.watch.monitored(progress.step, norms)
-        progress.layer_norms = norms
+        # A checkpoint holds numbers; growth from what is none is none.
+        progress.layer_norms = {layer: norm for layer, norm in norms.items() if math.isfinite(norm)}
 
     def evaluated(self, progress: Progress, score: Score) -> None:
         """An evaluation on val."""
