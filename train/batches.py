@@ -65,17 +65,15 @@ class Batches:
         first = (step - 1) * params.rows_per_step
         indices = self.order.rows(first, params.rows_per_step).tolist()
         expect_ids(self.rows, indices)
+        rows = self.rows.step_rows(indices)
         if params.bpe_dropout:
             from train.bpe_dropout import dropped_rows
 
             assert self.encoder is not None
             samples = range(first, first + len(indices))
-            assert self.encoder is not None
-            dropped = dropped_rows(self.rows, indices, samples, self.encoder, params.bpe_dropout, params.seed)
-            tokens = count_tokens(self.rows, indices, dropped.rows, dropped.num_cut)
-            return StepBatch(step, first, indices, dropped, tokens)
-        read = [self.rows.row(index) for index in indices]
-        return StepBatch(step, first, indices, self.rows.step_rows(indices), count_tokens(self.rows, indices, read))
+            rows = dropped_rows(self.rows, indices, samples, self.encoder, params.bpe_dropout, params.seed)
+        read = [rows.row(place) for place in range(len(indices))]
+        return StepBatch(step, first, indices, rows, count_tokens(self.rows, indices, read, rows.num_cut))
 
 
 def count_tokens(rows: TokenRows, indices: Sequence[int], read: Sequence[Row], cut: int = 0) -> StepTokens:
