@@ -58,7 +58,7 @@ def expect_harness() -> None:
         if importlib.util.find_spec(name) is None:
             raise CorpusmillError(
                 f"{name} is not installed", where="train.task_scores",
-                hint="`pip install -e .[tasks] -c constraints.txt`: some 320 MB, which nothing else needs",
+                hint="`pip install -e .[tasks] -c bench/tasks.txt`: some 320 MB, which nothing else needs",
             )  # fmt: skip
 
 
