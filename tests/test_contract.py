@@ -34,7 +34,12 @@ MODULES = {
 
 
 #: Outputs that stages depend on by themselves, since the manifest beside them says nothing of them.
-BESIDE_MANIFESTS = {"data/fetch/evaluation.json", "data/decontaminate/sets.json", "data/learn/sizes.json"}
+BESIDE_MANIFESTS = {
+    "data/pack/languages",
+    "data/fetch/evaluation.json",
+    "data/decontaminate/sets.json",
+    "data/learn/sizes.json",
+}
 
 
 def module_paths(module: str) -> set[str]:

@@ -257,13 +257,3 @@ def test_scores_by_source_and_language_accuracy_and_ensembles_stand_beside_the_m
     assert "language en 2.125 2.500 12.2 42.4 % 12 345" in seen
     assert "language zh 1.875 2.500 12.2 25.0 %" in seen
     assert "source wiki 2.125" not in seen  # the only one is the whole
-
-
-def test_accuracy_by_step_and_the_epochs_are_shown_where_they_were_written(data: Path) -> None:
-    assert "Accuracy" not in words_of(run(data))
-    (data / "pretrain/curve.csv").write_text("step,loss,accuracy\n1,6.0,0.01\n2,5.0,0.2\n")
-    (data / "pretrain/val.csv").write_text("step,loss,accuracy,bits_per_byte\n2,5.1,0.19,2.0\n")
-    (data / "pretrain/epochs.csv").write_text("epoch,train_loss,val_accuracy\n1,5.5,0.19\n")
-    seen = words_of(run(data))
-    assert "Accuracy, train and (dots) val, by step" in seen
-    assert "epoch train loss val accuracy 1 5.5 0.19" in seen

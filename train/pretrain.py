@@ -47,7 +47,8 @@ from train.world import World, join_world, launch, leave, share, wanted_processe
 if TYPE_CHECKING:
     from tokenizer.encoding import Encoder
 
-STAGE = Stage("train.pretrain", PretrainParams, ("python", "torch", "deepspeed"))
+VERSIONS = ("python", "torch", "deepspeed", "numpy", "gigatoken", "tokenizers")
+STAGE = Stage("train.pretrain", PretrainParams, VERSIONS)
 
 
 @dataclasses.dataclass(frozen=True)
