@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip setuptools wheel
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[flow,train,onnx,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[flow,train,dev]'
 	@$(BIN)/python -m pipelines.pin
 	@touch $(STAMP)
 
@@ -75,6 +75,9 @@ bench: $(STAMP) ## speed, memory and quality of all that is done to text, beside
 	@$(BIN)/python -m bench.hostile_strings
 	@$(BIN)/python -m bench.packing
 	@$(BIN)/python -m bench.trace
+	@$(BIN)/python -m bench.train_trace
+	@$(BIN)/python -m bench.bpe_dropout
+	@$(BIN)/python -m bench.train_tasks
 	@$(BIN)/python -m bench.token_rows
 	@$(BIN)/python -m bench.readers
 

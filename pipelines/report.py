@@ -27,6 +27,7 @@ from pipelines.reporting.gathered import Readings, checks_between, fetched_files
 from pipelines.reporting.quality import quality_section
 from pipelines.reporting.splits import splits_section
 from pipelines.reporting.tokenizer import packing_told, tokenizer_section
+from pipelines.reporting.training import training_section
 from pipelines.spine import faults, storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
@@ -133,7 +134,7 @@ def make_context(flow: Flow, readings: Readings, params: ReportParams, checks: S
         "tokenizer": tokenizer_section(flow, readings),
         "packing": card.packing_section(readings),
         "packing_told": packing_told(flow["pack"]),
-        "training": card.training_section(flow),
+        "training": training_section(flow),
         "evaluation": card.evaluation_section(flow),
         "export": flow["export"].manifest.shards if flow["export"].has_run else None,
         "lineage": card.lineage_section(flow),

@@ -87,8 +87,8 @@ def test_every_segment_spells_what_it_spelled_and_nothing_crosses_a_document(tmp
         samples = [epoch * rows.num_rows + index for index in indices]
         step = dropped_rows(rows, indices, samples, encoder, 0.2, seed=5)
         cut = 0
-        for index, new in zip(indices, step.rows, strict=True):
-            old, num_same = rows.row(index), 0
+        for index in indices:
+            new, old, num_same = step.row(index), rows.row(index), 0
             for place, (start, length) in enumerate(zip(new.starts.tolist(), new.lengths.tolist(), strict=True)):
                 a = old.tokens[old.starts[place] : old.starts[place] + old.lengths[place]].tolist()
                 b = new.tokens[start : start + length].tolist()
@@ -133,6 +133,9 @@ def test_without_dropout_the_rows_are_those_of_the_shard_and_so_they_are_at_its_
         assert batch.tokens.tolist() == plain.tokens.tolist()
         assert batch.targets.tolist() == plain.targets.tolist()
         assert batch.segments.tolist() == plain.segments.tolist()
+        assert (step.num_cut, [step.row(place).tokens.tolist() for place in indices]) == (
+            0, [rows.row(index).tokens.tolist() for index in indices]
+        )  # fmt: skip
         assert (step.num_rows, step.num_targets) == (rows.num_rows, int((plain.targets != IGNORED).sum()))
 
 
@@ -146,8 +149,8 @@ def test_all_merges_left_out_but_few_cut_the_row_at_its_end(tmp_path: Path) -> N
     rows = TokenRows(write_rows(tmp_path, "train", [row]), "train")
     step = dropped_rows(rows, [0], [0], encoder, 1 - 1e-12, seed=1)
     # 0 abab | 0 abab ab becomes 0 a b a b | 0 a b a b a b, of which six ids fit.
-    assert step.rows[0].tokens.tolist() == [0, a, b, a, b, 0]
-    assert (step.rows[0].lengths.tolist(), step.num_cut) == ([5, 1], 6)
+    assert step.row(0).tokens.tolist() == [0, a, b, a, b, 0]
+    assert (step.row(0).lengths.tolist(), step.num_cut) == ([5, 1], 6)
     assert step.batch([0]).targets.tolist() == [[a, b, a, b, 0]]
     assert step.num_targets == 5
 

@@ -127,7 +127,7 @@ def test_without_onnxruntime_the_stage_says_what_to_install_before_it_begins(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(CorpusmillError, match="onnxruntime is not installed") as caught:
         run(tmp_path, onnx=True)
-    assert "-e '.[onnx]'" in caught.value.hint
+    assert "-e '.[train]'" in caught.value.hint
     assert not (tmp_path / "out" / "config.json").exists()
     assert not [path for path in run(tmp_path / "again").iterdir() if "onnx" in path.name]
 

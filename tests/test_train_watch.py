@@ -159,6 +159,17 @@ def test_warnings_samples_and_gradient_norms_are_kept(tmp_path: Path) -> None:
     assert [e["text"] for e in entries(tmp_path) if e["kind"] == "warning"] == ["gradients of model.layers.0 vanish"]
 
 
+def test_steps_taken_back_are_void_in_the_logs(tmp_path: Path) -> None:
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with watch_of(tmp_path, io.StringIO()) as watch:
+        take(watch, [1, 2, 3], loss=7.0)
+        take(watch, [2, 3], loss=5.0)
+    told = [(entry["kind"], entry["step"]) for entry in entries(tmp_path)]
+    assert told[1:] == [("step", 1), ("step", 2), ("step", 3), ("back", 1), ("step", 2), ("step", 3)]
+    shown = reader.EventAccumulator(str(tmp_path / "tensorboard" / "run")).Reload().Scalars("train/loss")
+    assert [(event.step, event.value) for event in shown] == [(1, 7.0), (2, 5.0), (3, 5.0)]
+
+
 def test_a_folder_that_cannot_be_written_costs_the_logs_and_not_the_run(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file")
     with watch_of(tmp_path / "logs", io.StringIO()) as watch:

@@ -29,7 +29,7 @@ from pipelines.spine.errors import CorpusmillError
 from pipelines.token_shards import Integers, Row
 from tokenizer.bpe import byte_chars
 from tokenizer.encoding import Encoder
-from train.data import Batch, StepRows, TokenRows, make_batch
+from train.data import Batch, CountedRows, TokenRows, make_batch
 
 #: Distinct pre-tokens whose ids without dropout are remembered; then the memory starts anew. 200 bytes each.
 REMEMBERED = 200_000
@@ -56,13 +56,16 @@ class DroppedRows:
     def num_targets(self) -> int:
         return sum(row.num_trained for row in self.rows)
 
+    def row(self, place: int) -> Row:
+        return self.rows[place]
+
     def batch(self, places: Sequence[int]) -> Batch:
         return make_batch([self.rows[place] for place in places], self.seq_len, score_starts=True)
 
 
 def dropped_rows(
     rows: TokenRows, indices: Sequence[int], samples: Sequence[int], encoder: Encoder, dropout: float, seed: int
-) -> StepRows:
+) -> CountedRows:
     """The rows of a step with merges left out at random; a pure function of its arguments.
 
     Args:

@@ -4,7 +4,9 @@
       lock               held by the process that trains here
       latest             the name of the last whole checkpoint, written last
       step-000400/       what DeepSpeed saved, published by a rename; the last two are kept
-      curve.csv val.csv  grow a line at a time; cut back to the checkpoint's step on resume
+      *.csv              curves, a line at a time; cut back to the checkpoint on resume (train.curves)
+      snapshots/         weights of the last evaluations (train.snapshots)
+      batch-step-*.json  batches whose loss was no good (train.evidence)
 
 The fingerprint covers parameters, modules, versions, shards and tokenizer, so a change of any starts afresh in
 another folder, and going back to the former values goes on in the former one.
@@ -21,8 +23,6 @@ from pipelines.spine import faults, storage
 from pipelines.spine.errors import CorpusmillError
 
 KEPT = 2
-CURVE_COLUMNS = "step,loss,learning_rate,gradient_norm,tokens"
-VAL_COLUMNS = "step,loss,bits_per_byte"
 _NAME = re.compile(r"step-(\d{9})")
 _SAVING = "saving"
 
@@ -95,32 +95,6 @@ class CheckpointFolder:
             path.unlink()
 
 
-class Curve:
-    """A CSV file that grows by whole lines and is cut back on resume. The first column is the step."""
-
-    def __init__(self, path: Path, columns: str, upto: int) -> None:
-        self.path = path
-        kept = [columns]
-        if path.exists():
-            # A kill can leave half a line; it lies after the checkpoint's step, so no kept line is harmed.
-            lines = path.read_text(encoding="utf-8").split("\n")[1:-1]
-            kept += [line for line in lines if _step_of(line) <= upto]
-        storage.write_text(path, "\n".join(kept) + "\n")
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 (lives as long as the run)
-
-    def add(self, *values: int | float) -> None:
-        """Appends one line. Nine digits give an fp32 number back exactly."""
-        self._file.write(",".join(str(v) if isinstance(v, int) else f"{v:.9g}" for v in values) + "\n")
-        self._file.flush()
-
-    def sync(self) -> None:
-        """Brings the lines to the disk: done before the checkpoint that vouches for them is published."""
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
-
-
 def explained_save(save: Callable[[], object], where: Path) -> None:
     """Runs DeepSpeed's saving; torch reports a full disk as a RuntimeError, which becomes one clear message."""
     try:
@@ -130,10 +104,6 @@ def explained_save(save: Callable[[], object], where: Path) -> None:
             f"the checkpoint could not be saved: {error}", where=str(where),
             hint="free some space and run again: training goes on from the checkpoint before",
         ) from error  # fmt: skip
-
-
-def _step_of(line: str) -> int:
-    return int(line.partition(",")[0])
 
 
 def _sync(path: Path) -> None:

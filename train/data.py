@@ -56,10 +56,23 @@ class StepRows(Protocol):
         ...
 
 
+class CountedRows(StepRows, Protocol):
+    """The same with what a ledger counts."""
+
+    @property
+    def num_cut(self) -> int:
+        """Tokens that no longer fit into their rows: of BPE-dropout."""
+        ...
+
+    def row(self, place: int) -> Row:
+        """The row at that place of the step, as it is trained on."""
+        ...
+
+
 class TokenRows(SplitRows):
     """The rows of one split as batches for the model."""
 
-    def step_rows(self, indices: Sequence[int]) -> StepRows:
+    def step_rows(self, indices: Sequence[int]) -> CountedRows:
         """The rows of those numbers as they are."""
         return _StepRows(self, indices)
 
@@ -92,6 +105,7 @@ class TokenRows(SplitRows):
 class _StepRows:
     rows: TokenRows
     indices: Sequence[int]
+    num_cut: int = 0
 
     @property
     def num_rows(self) -> int:
@@ -100,6 +114,9 @@ class _StepRows:
     @property
     def num_targets(self) -> int:
         return sum(self.rows.row(index).num_trained for index in self.indices)
+
+    def row(self, place: int) -> Row:
+        return self.rows.row(self.indices[place])
 
     def batch(self, places: Sequence[int]) -> Batch:
         return self.rows.training_batch([self.indices[place] for place in places])

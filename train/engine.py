@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -53,7 +54,9 @@ class Engine:
         self.params, self.world = params, world
         self._deepspeed = _start(model, params, world)
 
-    def step(self, rows: StepRows, step: int, judge: Judge, monitor: bool = False) -> StepResult:
+    def step(
+        self, rows: StepRows, step: int, judge: Judge, monitor: bool = False, leave_out: bool = False
+    ) -> StepResult:
         """One update from a global batch, of which this process computes its share.
 
         The loss is divided by the valid targets of the whole batch, known from the shards before anything is
@@ -63,13 +66,14 @@ class Engine:
             step: 1 is the first; decides the learning rate.
             judge: asked before the update.
             monitor: return ``layer_norms``.
+            leave_out: compute and report, and change nothing.
         """
         engine, params, world = self._deepspeed, self.params, self.world
         valid = max(rows.num_targets, 1)
         learning_rate = set_learning_rate(engine.optimizer.param_groups, params.learning_rate_factor(step))
         share = rows.num_rows // world.size
         mine = range(world.rank * share, (world.rank + 1) * share)
-        total, right, norm = 0.0, 0, 0.0
+        total, right = 0.0, 0
         for places in cut_batches(mine, params.engine.rows_per_micro_batch):
             tokens, segments, targets = to_tensors(rows.batch(places), world.device, params.within_documents)
             logits = engine(tokens, segments)
@@ -78,14 +82,20 @@ class Engine:
             engine.backward(nll * (world.size / valid), scale_wrt_gas=False)
             total += float(nll.detach())
             right += int(num_right(logits, targets))
-            if engine.is_gradient_accumulation_boundary() and params.engine.zero_stage == 0:
-                norm = gradient_norm(engine.module)
-            engine.step()
-        if params.engine.zero_stage > 0:
-            norm = float(engine.get_global_grad_norm() or 0.0)
+            if not engine.is_gradient_accumulation_boundary():
+                engine.step()
         nll_sum, right_sum = sum_over(world, total, right)
-        applied = judge(nll_sum / valid)
-        return StepResult(nll_sum / valid, right_sum / valid, learning_rate, norm, applied)
+        norms = layer_norms(engine.module) if params.engine.zero_stage == 0 else {}
+        if applied := judge(nll_sum / valid) and not leave_out:
+            engine.step()
+        else:
+            engine.micro_steps += 1
+            engine.zero_grad()
+            engine.optimizer.zero_grad()
+        norm = math.hypot(*norms.values()) if norms else float(engine.get_global_grad_norm() or 0.0)
+        return StepResult(
+            nll_sum / valid, right_sum / valid, learning_rate, norm, applied, norms if monitor and norms else None
+        )
 
     def scores(self, rows: TokenRows, indices: Sequence[int]) -> tuple[float, int, int]:
         """(nll, scored tokens, those that had the highest logit) of some rows; the processes share the work."""
@@ -123,9 +133,12 @@ class Engine:
             raise _damaged(folder, "nothing was loaded")
         return dict(state)
 
-    def weights(self) -> dict[str, Tensor]:
+    def weights(self, kind: str = "last") -> dict[str, Tensor]:
         """The model's tensors, fp32 on the CPU, whole under every ZeRO stage."""
         import deepspeed
+
+        if kind != "last":
+            raise NotImplementedError(kind)
 
         module = self._deepspeed.module
         enabled = self._deepspeed.zero_optimization_stage() == 3
@@ -160,10 +173,13 @@ def _start(model: nn.Module, params: PretrainParams, world: World) -> Any:
     return engine
 
 
-def gradient_norm(module: nn.Module) -> float:
-    """2-norm over all gradients."""
-    norms = [torch.linalg.vector_norm(p.grad, dtype=torch.float64) for p in module.parameters() if p.grad is not None]
-    return float(torch.linalg.vector_norm(torch.stack(norms)))
+def layer_norms(module: nn.Module) -> dict[str, float]:
+    """2-norm of each parameter's gradient."""
+    return {
+        name: float(torch.linalg.vector_norm(p.grad, dtype=torch.float64))
+        for name, p in module.named_parameters()
+        if p.grad is not None
+    }
 
 
 def _damaged(folder: Path, error: object) -> CorpusmillError:

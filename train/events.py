@@ -32,6 +32,10 @@ class EventFile:
         path = folder / f"events.out.tfevents.{time.time_ns() // 1000:016d}.{first}"
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (closed by close)
         self._write(first + 1, _field(3, b"brain.Event:2"))
+        self.restart(first)
+
+    def restart(self, first: int) -> None:
+        """Makes what was shown of steps after ``first`` void."""
         self._write(first + 1, _field(7, _field(1, _SESSION_START)))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:

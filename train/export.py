@@ -51,7 +51,7 @@ class ExportParams:
     onnx: bool
 
 
-STAGE = Stage("train.export", ExportParams, ("python", "torch", "transformers"))
+STAGE = Stage("train.export", ExportParams, ("python", "onnx", "torch", "transformers"))
 
 
 def main(argv: list[str]) -> None:

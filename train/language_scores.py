@@ -96,7 +96,9 @@ def _score_shard(
         batch = rows.scoring_batch([first_row + place for place in places])
         tokens, segments, targets = to_tensors(batch, scoring.device, scoring.within_documents)
         logits_BTV = forward(tokens, segments).float()
-        nll_BT = functional.cross_entropy(logits_BTV.transpose(1, 2), targets, ignore_index=IGNORED, reduction="none")
+        nll_BT = functional.cross_entropy(
+            logits_BTV.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
+        ).view_as(targets)
         right_BT = (logits_BTV.argmax(-1) == targets).cpu().numpy()
         row, position = np.nonzero(batch.targets != IGNORED)
         # A scored target is never its segment's first token, so it is of the same segment as the token before it.

@@ -44,10 +44,15 @@ class RMSNorm(nn.Module):
         return self.weight * y.to(x.dtype)
 
 
+def rotary_frequencies(head_width: int, theta: float, device: torch.device | None = None) -> Tensor:
+    """Angle a position of each pair of channels, fp32 [C/2]."""
+    exponents = torch.arange(0, head_width, 2, dtype=torch.int64, device=device).float() / head_width
+    return 1.0 / theta**exponents
+
+
 def rotary_tables(positions_T: Tensor, head_width: int, theta: float) -> tuple[Tensor, Tensor]:
     """Cosines and sines, fp32 [T, C], of the rotary embedding. Source: Su et al. 2021, arXiv 2104.09864."""
-    exponents = torch.arange(0, head_width, 2, dtype=torch.int64, device=positions_T.device).float() / head_width
-    angles_TC = positions_T.float()[:, None] * (1.0 / theta**exponents)[None, :]
+    angles_TC = positions_T.float()[:, None] * rotary_frequencies(head_width, theta, positions_T.device)[None, :]
     angles_TC = torch.cat((angles_TC, angles_TC), dim=-1)
     return angles_TC.cos(), angles_TC.sin()
 

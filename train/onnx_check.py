@@ -32,7 +32,7 @@ def expect_onnx_installed() -> None:
     except ImportError as error:
         raise CorpusmillError(
             f"{error.name} is not installed", where="params.yaml: export.onnx",
-            hint="run `pip install -c constraints.txt -e '.[onnx]'`, or write `onnx: false`",
+            hint="run `pip install -c constraints.txt -e '.[train]'`, or write `onnx: false`",
         ) from None  # fmt: skip
 
 

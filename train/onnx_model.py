@@ -16,7 +16,7 @@ import numpy as np
 
 from pipelines.spine import storage
 from train.lstm import LstmModel
-from train.model import Decoder, LanguageModel
+from train.model import Decoder, LanguageModel, rotary_frequencies
 from train.saved import ModelConfig, weights_to_store
 
 ONNX, ONNX_DATA = "model.onnx", "model.onnx.data"
@@ -116,10 +116,8 @@ def _positions(graph: Graph) -> str:
 
 
 def _rotary(graph: Graph, model: Decoder) -> tuple[str, str]:
-    """Cosines and sines [T, C], as ``train.model.rotary_tables`` has them."""
-    # In fp64, whose last bits are lost on the way to fp32: another CPU's power function gives the same bytes.
-    exponents = np.arange(0, model.params.head_width, 2) / model.params.head_width
-    frequencies = (model.params.rope_theta**-exponents).astype(np.float32)
+    """Cosines and sines [T, C], from the model's own frequencies: one's last bit is up to 6e-5 rad at position 1,000."""
+    frequencies = rotary_frequencies(model.params.head_width, model.params.rope_theta).numpy()
     graph.tensors["rotary.frequencies"] = np.concatenate([frequencies, frequencies])[None, :]
     column = graph.add("Unsqueeze", graph.add("Cast", _positions(graph), to=1), graph.constant([1]))
     angles = graph.add("Mul", column, "rotary.frequencies")

@@ -1,90 +1,69 @@
 """Pretraining: token shards to a language model, by DeepSpeed, on one CPU process or on many GPUs.
 
     data/pack/<train|val>-*.arrow + tokenizer.json  ->  data/pretrain/{model.safetensors, config.json, tokenizer.json,
-                                                         curve.csv, val.csv, metrics.json}
+                                                         curve.csv, val.csv, epochs.csv, gradients.csv, metrics.json,
+                                                         snapshots/}
 
-tokens seen = steps x rows a step x seq_len = trained + masked(padding, context)
+tokens seen = steps x rows a step x seq_len = trained + masked(padding, context) + left out(update)
 
 Run by ``dvc repro pretrain``, or alone:
 ``python -m train.pretrain --input data/pack --tokenizer data/learn/tokenizer.json --output data/pretrain``
 
 Stopped at any time, run again: it goes on from the last checkpoint with the same batches and, on the CPU, the same
 losses to the last bit. Several processes: ``CORPUSMILL_PROCESSES=4 python -m train.pretrain ...``, or the same
-command under ``torchrun`` or ``deepspeed``.
+command under ``torchrun`` or ``deepspeed``. What keeps it stable: ``docs/training_stability.md``.
 """
 
 import argparse
 import contextlib
 import dataclasses
 import hashlib
-import math
+import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch.distributed as dist
-from torch import Tensor
-
-from pipelines.spine import faults, storage
-from pipelines.spine.errors import CorpusmillError
-from pipelines.spine.ledger import Ledger
+from pipelines.spine import faults, lineage, storage
 from pipelines.spine.manifest import dump, read_manifest
+from pipelines.spine.params import to_jsonable
 from pipelines.spine.stage import Job, Stage, opened, run_module
-from pipelines.token_shards import ShardFacts
-from train.checkpoint import CURVE_COLUMNS, VAL_COLUMNS, CheckpointFolder, Curve
-from train.data import TokenRows
+from train.batches import Batches
+from train.checkpoint import CheckpointFolder
 from train.determinism import set_deterministic
 from train.engine import Engine
-from train.model import Decoder, init_weights
+from train.inputs import expect_a_step, expect_tokenizer, open_splits
+from train.model import build_model, init_weights
 from train.order import Order
-from train.permutation import sample
+from train.outcome import Outcome, ledger_of, metrics, outcome_of, snapshot_paths
 from train.recipe import PretrainParams
-from train.saved import ModelConfig, write_model
-from train.scoring import Score
-from train.watch import Silence, Watch
+from train.record import Record, curve_names
+from train.run import Run
+from train.saved import ModelConfig, file_entry, write_model
+from train.spikes import Judge
+from train.summary import summary
 from train.world import World, join_world, launch, leave, share, wanted_processes
+
+if TYPE_CHECKING:
+    from tokenizer.encoding import Encoder
 
 STAGE = Stage("train.pretrain", PretrainParams, ("python", "torch", "deepspeed"))
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What all processes must agree on; the leading one reads the command line and shares it."""
+    """What all processes must agree on; the leading one reads the command line and shares it.
+
+    Attributes:
+        made_for: name -> fingerprint of what the checkpoints in ``folder`` fit.
+    """
 
     params: PretrainParams
     pack: str
+    tokenizer: Path
     folder: Path
     logs: Path
-
-
-@dataclasses.dataclass
-class Progress:
-    """What a checkpoint carries beside weights and optimizer: the order needs the samples and nothing else.
-
-    Attributes:
-        samples: rows, repeated ones each time.
-        trained, padding, context: tokens; ``by_source`` those of each source, the three together.
-    """
-
-    step: int = 0
-    samples: int = 0
-    trained: int = 0
-    padding: int = 0
-    context: int = 0
-    by_source: dict[str, int] = dataclasses.field(default_factory=dict)
-
-    def count(self, rows: TokenRows, indices: Sequence[int]) -> None:
-        """Adds one global batch."""
-        self.step += 1
-        self.samples += len(indices)
-        for index in indices:
-            row = rows.row(index)
-            self.trained += row.num_trained
-            self.padding += rows.facts.seq_len + 1 - int(row.lengths.sum())
-            self.context += int((row.offsets[1:] > 0).sum())
-            source = rows.source_of(index)
-            self.by_source[source] = self.by_source.get(source, 0) + rows.facts.seq_len
+    made_for: dict[str, str]
 
 
 def main(argv: list[str]) -> None:
@@ -99,119 +78,58 @@ def main(argv: list[str]) -> None:
     leave(world)
 
 
-def train(task: Task, world: World) -> tuple[dict[str, Tensor], Progress, Score]:
-    """Trains to the last step, from the last checkpoint where there is one: weights, counts, and the val score."""
+def train(task: Task, world: World) -> Outcome:
+    """Trains to the last step, from the last checkpoint where there is one."""
     params = task.params
     set_deterministic(params.engine.num_threads, params.seed)
-    rows, val = TokenRows(task.pack, "train"), TokenRows(task.pack, "val")
-    model = Decoder(params.model, rows.facts.vocab_size)
+    rows, val = open_splits(task.pack)
+    order = Order(params.seed, rows.sources, params.source_weights)
+    encoder = _encoder(task)
+    batches = Batches(rows, order, params, encoder)
+    model = build_model(params.model, rows.facts.vocab_size)
     init_weights(model, params.seed)
     engine = Engine(model, params, world)
-    order = Order(params.seed, rows.sources, params.source_weights)
     checkpoints = CheckpointFolder(task.folder, world.leads)
-    progress = Progress()
-    if latest := checkpoints.latest():
-        progress = Progress(**engine.load(latest)["progress"])
-    with contextlib.ExitStack() as stack:
-        record = stack.enter_context(_Record.opened(task, world, progress.step, rows.facts))
+    run = Run(params, world, engine, rows, val, encoder, checkpoints, task.made_for, order.num_slots)
+    progress = run.resume()
+    with Record.opened(task.folder, task.logs, params, rows.facts, progress, world) as record:
+        record.watch.say(summary(params, rows.facts, order.num_slots, world.size))
         faults.reach("pretrain:start")
-        while progress.step < params.steps:
-            indices = order.rows(progress.samples, params.rows_per_step).tolist()
-            result = engine.step(rows.step_rows(indices), progress.step + 1, _finite(progress.step + 1, indices))
-            progress.count(rows, indices)
-            tokens = progress.samples * rows.facts.seq_len
-            record.curve(progress.step, result.loss, result.learning_rate, result.gradient_norm, tokens)
-            record.watch.step(
-                progress.step, result.loss, result.accuracy, result.learning_rate, result.gradient_norm, tokens
-            )
-            if progress.step % params.evaluate_every == 0 and progress.step < params.steps:
-                score = evaluate(engine, val, params)
-                record.val(progress.step, score.loss, score.bits_per_byte)
-                record.watch.evaluated(progress.step, result.loss, score)
-            if progress.step % params.checkpoint_every == 0 or progress.step == params.steps:
-                record.sync()
-                _save(engine, checkpoints, progress)
+        while progress.step < params.steps and not progress.stopped_early:
+            batch = batches.of(progress.step + 1)
+            left_out = batch.step in progress.left_out
+            judge = Judge.of(params.spikes, progress.losses)
+            monitor = bool(params.monitor_every) and batch.step % params.monitor_every == 0
+            result = engine.step(batch.rows, batch.step, judge, monitor=monitor, leave_out=left_out)
+
+            why = "" if left_out else judge.trouble(result.loss, result.gradient_norm, result.applied)
+            if why and (earlier := run.answer(record, progress, batch, result, why)) is not None:
+                progress = earlier
+                continue
+
+            progress.count(batch, result.loss, result.accuracy, result.applied, params.spikes.window)
+            record.step(progress, result, progress.samples * rows.facts.seq_len)
+            if result.layer_norms:
+                record.gradients(progress, result.layer_norms)
+            last = progress.step == params.steps
+            due = progress.step % params.evaluate_every == 0 or progress.epoch_ended(order.num_slots)
+            if due and not last:
+                run.evaluate(record, progress)
+            if progress.step % params.checkpoint_every == 0 or last or progress.stopped_early:
+                run.save(record, progress)
             faults.reach(f"pretrain:step:{progress.step}")
         # The last evaluation follows the last checkpoint, so that a run killed here repeats it and nothing else.
-        score = evaluate(engine, val, params)
-        record.val(progress.step, score.loss, score.bits_per_byte)
-        record.watch.say(f"pretrain {progress.step} steps  val {score.loss:.3f}  {score.bits_per_byte:.3f} bits a byte")
-    return engine.weights(), progress, score
+        score, train = run.finish(record, progress)
+        return outcome_of(run, progress, score, train)
 
 
-def evaluate(engine: Engine, val: TokenRows, params: PretrainParams) -> Score:
-    """The score on val, or on ``val_rows`` of its rows drawn by the order's rule; processes share the work.
+def _encoder(task: Task) -> "Encoder | None":
+    """The tokenizer, in each process, where texts are cut anew or samples are said."""
+    if not (task.params.bpe_dropout or task.params.sample_tokens):
+        return None
+    from tokenizer.encoding import Encoder  # its engine takes a moment to load
 
-    Bytes are those of the whole split times the share of its tokens that was scored: exact when all rows are.
-    """
-    chosen = min(params.val_rows or val.num_rows, val.num_rows)
-    nll, tokens, right = engine.scores(val, [sample(params.seed, k, val.num_rows) for k in range(chosen)])
-    return Score(nll, tokens, val.text_bytes * tokens / val.num_text_tokens, right)
-
-
-def _finite(step: int, indices: Sequence[int]) -> Callable[[float], bool]:
-    def judge(loss: float) -> bool:
-        if not math.isfinite(loss):
-            raise CorpusmillError(
-                "the loss is no number any more", where=f"pretrain, step {step}", got=loss,
-                hint=f"lower pretrain.learning_rate, or look at rows {list(indices[:8])}",
-            )  # fmt: skip
-        return True
-
-    return judge
-
-
-@dataclasses.dataclass
-class _Record:
-    """Curves and watch of a run; silent in the processes that do not lead."""
-
-    watch: Watch
-    curves: tuple[Curve, Curve] | None
-
-    @classmethod
-    @contextlib.contextmanager
-    def opened(cls, task: Task, world: World, step: int, facts: ShardFacts) -> Iterator["_Record"]:
-        if not world.leads:
-            yield cls(Silence(), None)
-            return
-        params, tokens_per_step = task.params, task.params.rows_per_step * facts.seq_len
-        flops = params.model.flops_per_token(facts.vocab_size, facts.seq_len)
-        curves = (
-            Curve(task.folder / "curve.csv", CURVE_COLUMNS, step),
-            # The last step's evaluation follows its checkpoint and is done again.
-            Curve(task.folder / "val.csv", VAL_COLUMNS, min(step, task.params.steps - 1)),
-        )
-        with Watch(
-            task.logs, params.steps, step, tokens_per_step, flops, world.size, world.device,
-            precision=params.precision, run=task.folder.name,
-        ) as watch:  # fmt: skip
-            if step:
-                watch.say(f"pretrain goes on after step {step}")
-            try:
-                yield cls(watch, curves)
-            finally:
-                for curve in curves:
-                    curve.close()
-
-    def curve(self, *values: int | float) -> None:
-        if self.curves:
-            self.curves[0].add(*values)
-
-    def val(self, *values: int | float) -> None:
-        if self.curves:
-            self.curves[1].add(*values)
-
-    def sync(self) -> None:
-        for curve in self.curves or ():
-            curve.sync()
-
-
-def _save(engine: Engine, checkpoints: CheckpointFolder, progress: Progress) -> None:
-    engine.save(checkpoints.saving, {"progress": dataclasses.asdict(progress)})
-    dist.barrier()
-    if checkpoints.leads:
-        checkpoints.publish(progress.step)
-    dist.barrier()
+    return Encoder(task.tokenizer)
 
 
 def _lead(argv: list[str], world: World) -> None:
@@ -223,8 +141,8 @@ def _lead(argv: list[str], world: World) -> None:
         except BaseException:
             share(None)  # the others wait for a task
             raise
-        weights, progress, score = train(share(task), world)
-        _publish(job, task, weights, progress, score)
+        outcome = train(share(task), world)
+        _publish(job, task, outcome)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -238,53 +156,48 @@ def _plan(job: Job, world: World) -> Task:
     params: PretrainParams = job.params
     params.check()
     params.micro_batches(world.size)
-    rows, _ = TokenRows(job.inputs[0], "train"), TokenRows(job.inputs[0], "val")
-    Order(params.seed, rows.sources, params.source_weights)
-    if not Path(job.args.tokenizer).exists():
-        raise CorpusmillError("no tokenizer", where=job.args.tokenizer, hint="run `dvc repro learn`")
-    sha256 = storage.sha256_file(job.args.tokenizer)
-    if sha256 != rows.facts.tokenizer_sha256:
-        raise CorpusmillError(
-            "the shards were packed with another tokenizer", where=str(job.inputs[0]),
-            expected=f"{sha256[:12]} ({job.args.tokenizer})", got=rows.facts.tokenizer_sha256[:12],
-            hint="run `dvc repro pack`",
-        )  # fmt: skip
-    manifest = read_manifest(job.inputs[0]).path
-    # ZeRO splits the optimizer's state by process, so its checkpoints fit one number of processes alone.
-    processes = world.size if params.engine.zero_stage else "any"
-    parts = (job.recipe, storage.sha256_file(manifest), sha256, str(world.device.type), str(processes))
-    fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-    return Task(params, job.inputs[0], job.cache_root / "train" / fingerprint, Path(job.args.logs))
+    rows, _ = open_splits(job.inputs[0])
+    expect_a_step(Order(params.seed, rows.sources, params.source_weights), params)
+    tokenizer = Path(job.args.tokenizer)
+    made_for = {
+        "parameters or code": _digest(job, params),
+        "shards": storage.sha256_file(read_manifest(job.inputs[0]).path)[:16],
+        "tokenizer": expect_tokenizer(tokenizer, rows)[:16],
+        "device": str(world.device.type),
+    }
+    fingerprint = hashlib.sha256("\n".join(made_for.values()).encode()).hexdigest()[:16]
+    folder = job.cache_root / "train" / fingerprint
+    return Task(params, job.inputs[0], tokenizer, folder, Path(job.args.logs), made_for)
 
 
-def _publish(job: Job, task: Task, weights: dict[str, Tensor], progress: Progress, score: Score) -> None:
-    facts = TokenRows(task.pack, "train").facts
-    params = task.params
+def _digest(job: Job, params: PretrainParams) -> str:
+    """Digest of what shapes the weights beside the data.
+
+    Of ``engine`` the thread count alone: the rest is the layout, which shapes results by rounding and may change
+    between two lives of a run, as the number of processes may.
+    """
+    shaping = to_jsonable(params)
+    shaping["engine"] = params.engine.num_threads
+    parts = [shaping, job.versions, lineage.modules_digest(STAGE.module)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _publish(job: Job, task: Task, outcome: Outcome) -> None:
+    params, facts = task.params, open_splits(task.pack)[0].facts
     config = ModelConfig(
         params.model, facts.vocab_size, facts.seq_len, facts.document_start_id, facts.tokenizer_sha256, params.attention
     )
-    tokens = progress.samples * facts.seq_len
-    metrics = {
-        "steps": progress.step,
-        "tokens": tokens,
-        "parameters": params.model.num_parameters(facts.vocab_size),
-        "flops_per_token": params.model.flops_per_token(facts.vocab_size, facts.seq_len),
-        "val": score.to_dict(),
-    }
-    ledger = Ledger("tokens")
-    ledger.take(tokens)
-    ledger.give("trained", progress.trained)
-    ledger.count("masked.padding", progress.padding)
-    ledger.count("masked.context", progress.context)
-    for source, number in progress.by_source.items():
-        ledger.apart(f"source.{source}", number)
-    job.also_read.append(str(Path(job.args.tokenizer).parent))
+    job.also_read.append(str(task.tokenizer.parent))
     job.begin()
-    shards = write_model(job.output, config, weights, Path(job.args.tokenizer))
-    for name in ("curve.csv", "val.csv"):
+    shards = write_model(job.output, config, outcome.weights, task.tokenizer)
+    for name, path in snapshot_paths(task.folder, outcome.progress).items():
+        storage.link(path, job.output / name)
+        shards.append(dataclasses.replace(file_entry(job.output / name), name=name))
+    tables = curve_names(params)
+    for name in tables:
         shutil.copyfile(task.folder / name, job.output / name)
-    storage.write_text(job.output / "metrics.json", dump(metrics))
-    job.publish(shards, ledger, others=("curve.csv", "val.csv", "metrics.json"))
+    storage.write_text(job.output / "metrics.json", dump(metrics(outcome, params, facts)))
+    job.publish(shards, ledger_of(outcome.progress, facts.seq_len), others=(*tables, "metrics.json"))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ LEAST = {
 #: Numbers from 0 on that stay below 1.
 SHARES = ("bpe_dropout", "label_smoothing", "ema_decay", "final_learning_rate_factor")
 #: Numbers from 0 on.
-AMOUNTS = ("learning_rate", "embedding_learning_rate", "weight_decay", "l1", "gradient_clipping")
+AMOUNTS = ("learning_rate", "embedding_learning_rate", "weight_decay", "l1", "gradient_clipping", "spikes.deviations")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,8 +117,23 @@ class PretrainParams:
             _expect(name, right, "is no such amount", "0 or more", self._value(name))
         _expect("engine.zero_stage", self.engine.zero_stage <= 3, "is no ZeRO stage", "0 to 3", self.engine.zero_stage)
         check_weights(self.source_weights)
+        self._check_stability()
         self._check_together()
         self.model.check(f"{WHERE}.model")
+
+    def _check_stability(self) -> None:
+        needed = {"ema": ("ema_decay", self.ema_decay > 0, "above 0, as 0.999"),
+                  "average": ("snapshots", self.snapshots > 0, "1 or more")}  # fmt: skip
+        if self.final_weights in needed:
+            name, there, expected = needed[self.final_weights]
+            _expect(f"final_weights: {self.final_weights} without {name}", there, "has no weights", expected, 0)
+        # The last two checkpoints are kept: from any step, the older one lies at least checkpoint_every back.
+        skip_before = self.spikes.skip_before
+        if self.spikes.action == "rollback" and skip_before > self.checkpoint_every:
+            raise CorpusmillError(
+                "a rollback reaches further back than the checkpoints that are kept", where=WHERE,
+                expected=f"spikes.skip_before up to checkpoint_every = {self.checkpoint_every}", got=skip_before,
+            )  # fmt: skip
 
     def _value(self, name: str) -> Any:
         value: Any = self

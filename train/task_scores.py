@@ -25,8 +25,8 @@ from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import dump
 from train.task_files import TASKS, Task, TaskRows, choose_tasks, copy_beside, read_rows, render, spread
 
-#: Of the standard error of a perplexity; those of shares are computed.
-BOOTSTRAPS = 1000
+#: Draws for the standard errors of perplexity and correlation (5 % of them); those of shares are computed.
+BOOTSTRAPS = 200
 
 #: Metric -> (value, standard error; None where lm-eval gives none).
 Measured = dict[str, tuple[float, float | None]]
@@ -58,7 +58,7 @@ def expect_harness() -> None:
         if importlib.util.find_spec(name) is None:
             raise CorpusmillError(
                 f"{name} is not installed", where="train.task_scores",
-                hint="`pip install -e .[tasks] -c constraints.txt`: some 320 MB, which nothing else needs",
+                hint="`pip install -e .[tasks] -c bench/tasks.txt`: some 320 MB, which nothing else needs",
             )  # fmt: skip
 
 

@@ -9,22 +9,20 @@ On a terminal one line renews itself; otherwise there is a line at each evaluati
 
 import contextlib
 import functools
-import json
-import math
 import shutil
 import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Self, TextIO
 
 import torch
 
 from pipelines.terminal import printable
 from train.device import Peak, device_peak, memory_in_use, mfu
-from train.events import EventFile
+from train.logs import LogFiles
 from train.scoring import Score
 
 LOG_SECONDS = 30.0
@@ -103,7 +101,7 @@ class Watch:
         self._start = self._drawn = time.monotonic()
         self._pace = Pace(tokens_per_step)
         self._step = first
-        self._files = _LogFiles(logs, run, first)
+        self._files = LogFiles(logs, run, first)
         self._files.entry("start", first, steps=steps, tokens_per_step=tokens_per_step)
 
     def __enter__(self) -> Self:
@@ -126,6 +124,8 @@ class Watch:
         Args:
             tokens: of all steps so far.
         """
+        if step <= self._step:  # rolled back to a checkpoint
+            self._files.restart(step - 1)
         self._step = step
         seconds = self._pace.step(time.monotonic())
         learned = {"loss": loss, "accuracy": accuracy, "learning_rate": learning_rate, "gradient_norm": gradient_norm}
@@ -261,57 +261,6 @@ class Silence(Watch):
 
     def warn(self, text: str) -> None:
         pass
-
-
-class _LogFiles:
-    """The files below ``logs``. When one cannot be written all are given up: a full disk of logs stops no training."""
-
-    def __init__(self, logs: Path, run: str, first: int) -> None:
-        self._files = contextlib.ExitStack()
-        self._open = True
-        with self._given_up_when_refused():
-            logs.mkdir(parents=True, exist_ok=True)
-            # A write is a line: after a kill none is cut.
-            self._json = self._files.enter_context((logs / "pretrain.jsonl").open("ab", buffering=0))
-            self._samples = self._files.enter_context((logs / "samples.txt").open("ab", buffering=0))
-            self._events = EventFile(logs / "tensorboard" / run, first)
-            self._files.callback(self._events.close)
-
-    def entry(self, kind: str, step: int, **values: Any) -> None:
-        """One line of ``pretrain.jsonl``; a number that is none is null, as JSON has no other word."""
-        if self._open:
-            line = json.dumps({"kind": kind, "time": round(time.time(), 3), "step": step, **_finite(values)})
-            with self._given_up_when_refused():
-                self._json.write(line.encode() + b"\n")
-
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        if self._open:
-            with self._given_up_when_refused():
-                self._events.scalars(step, {name: float(value) for name, value in values.items()})
-
-    def sample(self, step: int, text: str) -> None:
-        if self._open:
-            with self._given_up_when_refused():
-                self._samples.write(f"--- step {step}\n{text}\n".encode(errors="replace"))
-                # Four spaces: to Markdown it is code, and stays as it is.
-                self._events.text(step, "sample", "".join(f"    {line}\n" for line in text.splitlines()))
-
-    def close(self) -> None:
-        self._open = False
-        self._files.close()
-
-    @contextlib.contextmanager
-    def _given_up_when_refused(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError:
-            self.close()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _clock(seconds: int) -> str:

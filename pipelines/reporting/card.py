@@ -4,7 +4,7 @@ A section is None when the stage that it needs has not run; the template then sa
 here knows of HTML but the charts, which are drawn where their numbers are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pipelines.reporting import charts, facts, funnel
@@ -15,10 +15,6 @@ from pipelines.reporting.gathered import Readings, fetched_files
 from pipelines.reporting.losses import losses_by_source, most_frequent
 from pipelines.spine.ledger import REST, Ledger
 
-#: The running mean of the training loss reaches over this share of all steps on either side.
-SMOOTHING_PERCENT = 1
-#: How much of the first steps is left out of the loss chart: they fall from ln(vocabulary) and flatten the rest.
-STEPS_HIDDEN_PERCENT = 3
 TALLIED_SHOWN = 20
 #: Stages whose sources, edits and tallies have a section of their own.
 TOLD_BELOW = ("clean",)
@@ -121,38 +117,6 @@ def packing_section(readings: Readings) -> Section:
     return {"splits": readings.tokens, "bars": bars, "total": total, "row_len": total.row_len}
 
 
-def training_section(flow: Flow) -> Section:
-    """Loss, accuracy, learning rate and gradient norm by step; and what the epochs' table holds."""
-    stage = flow["pretrain"]
-    if not stage.has_run:
-        return None
-    curve, val = stage.rows("curve.csv"), stage.rows("val.csv")
-    loss = _points(curve, "loss")
-    hidden = len(loss) * STEPS_HIDDEN_PERCENT // 100
-    series = [
-        charts.Series("training loss, each step", "raw", loss[hidden:]),
-        charts.Series(
-            "training loss, smoothed", "line", charts.smoothed(loss, len(loss) * SMOOTHING_PERCENT // 100)[hidden:]
-        ),
-        charts.Series("val loss", "points", _points(val, "loss")),
-    ]
-    drawn = {"loss": charts.lines(series, "loss by step") if loss else None}
-    accuracy = _points(curve, "accuracy")
-    of_val = _points(val, "accuracy")
-    smooth = charts.smoothed(accuracy, len(accuracy) * SMOOTHING_PERCENT // 100)
-    pair = [charts.Series("train, smoothed", "line", smooth), charts.Series("val", "points", of_val)]
-    drawn["accuracy"] = charts.lines(pair, "accuracy by step", True) if accuracy or of_val else None
-    for name in ("learning_rate", "gradient_norm"):
-        points = _points(curve, name)
-        drawn[name] = charts.lines([charts.Series(name, "second", points)], f"{name} by step", True) if points else None
-    first = loss[0][1] if loss else 0.0
-    metrics = {"parameters": None, "steps": None, "tokens": None, "val": None, **(stage.json("metrics.json") or {})}
-    return {
-        "charts": drawn, "metrics": metrics, "steps": len(curve), "hidden": hidden, "first": first,
-        "epochs": stage.rows("epochs.csv"),
-    }  # fmt: skip
-
-
 def evaluation_section(flow: Flow) -> Section:
     """The model beside the n-gram models and its ensembles, by split, best first; and its score by source and language."""
     stage = flow["evaluate"]
@@ -237,7 +201,3 @@ def _rows(scores: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _params_of(stage: StageFolder) -> dict[str, Any]:
     return (stage.json("lineage.json") or {}).get("params", {})
-
-
-def _points(rows: Sequence[Mapping[str, str]], name: str) -> list[tuple[float, float]]:
-    return [(float(row["step"]), float(row[name])) for row in rows if row.get("step") and row.get(name)]

@@ -1,0 +1,63 @@
+"""The weights after the last evaluations, kept for an average or an ensemble of checkpoints.
+
+<checkpoints>/snapshots/step-000100.safetensors  ->  data/pretrain/snapshots/step-000100.safetensors
+
+Their mean is what Izmailov et al. 2018 ("Averaging Weights Leads to Wider Optima", arXiv 1803.05407) call SWA.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from pipelines.spine import faults, storage
+from train.saved import weights_to_store
+from train.shape import ModelParams
+
+FOLDER = "snapshots"
+_NAME = re.compile(r"step-(\d+)\.safetensors")
+
+
+def snapshot_name(step: int) -> str:
+    """``snapshots/step-000100.safetensors``: the same below the checkpoints and in the output."""
+    return f"{FOLDER}/step-{step:06d}.safetensors"
+
+
+def write_snapshot(folder: Path, step: int, model: ModelParams, weights: dict[str, Tensor]) -> None:
+    """Writes the weights as ``model.safetensors`` has them; equal weights give equal bytes."""
+    with storage.publishing(folder / snapshot_name(step)) as file:
+        file.write(safetensors.torch.save(weights_to_store(model, weights), metadata={"format": "pt"}))
+    faults.reach("pretrain:snapshot")
+
+
+def surplus(steps: Iterable[int], most: int, oldest_checkpoint: int) -> list[int]:
+    """The snapshots that no checkpoint can ask for any more.
+
+    Going on from a checkpoint needs the ``most`` snapshots up to it, and writes the later ones anew.
+    """
+    before = sorted(step for step in steps if step <= oldest_checkpoint)
+    return before[: max(len(before) - most, 0)]
+
+
+def delete_surplus(folder: Path, most: int, oldest_checkpoint: int) -> None:
+    """Deletes the snapshots that no checkpoint can ask for any more."""
+    found = {int(m[1]): path for path in (folder / FOLDER).glob("*") if (m := _NAME.fullmatch(path.name))}
+    for step in surplus(found, most, oldest_checkpoint):
+        found[step].unlink()
+
+
+def mean_weights(paths: Sequence[Path]) -> dict[str, Tensor]:
+    """The mean of each tensor over the files, fp32; summed in float64 in the order given, a tensor at a time."""
+    with safe_open(paths[0], "pt") as first:
+        names = list(first.keys())
+    sums: dict[str, Tensor] = {}
+    for path in paths:
+        with safe_open(path, "pt") as file:
+            for name in names:
+                tensor = file.get_tensor(name).to(torch.float64)
+                sums[name] = sums[name] + tensor if name in sums else tensor
+    return {name: (total / len(paths)).to(torch.float32) for name, total in sums.items()}
