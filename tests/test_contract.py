@@ -2,6 +2,8 @@
 
 import importlib
 import re
+import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -136,3 +138,14 @@ def test_layers_hold_corpus_code_imports_no_torch_and_training_code_imports_no_b
     ):
         for path in lineage.module_files(module).values():
             assert not any(name.startswith("apache_beam") for name in lineage._imports(path)), path
+
+
+def test_a_wheel_holds_every_package_of_the_tree_and_the_files_beside_their_modules() -> None:
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "pipelines", "tokenizer", "train"]
+    listed = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    paths = [Path(name) for name in listed if (ROOT / name).exists()]
+    assert setuptools["packages"] == sorted({".".join(path.parent.parts) for path in paths})
+    for path in paths:
+        patterns = ["*.py", *setuptools["package-data"].get(".".join(path.parent.parts), [])]
+        assert any(path.match(pattern) for pattern in patterns), f"{path} is in no wheel"
