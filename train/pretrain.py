@@ -16,7 +16,6 @@ command under ``torchrun`` or ``deepspeed``.
 import argparse
 import contextlib
 import dataclasses
-import hashlib
 import math
 import shutil
 import sys
@@ -31,7 +30,7 @@ from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import dump, read_manifest
 from pipelines.spine.stage import Job, Stage, opened, run_module
-from train.checkpoint import CURVE_COLUMNS, VAL_COLUMNS, CheckpointFolder, Curve
+from train.checkpoint import CURVE_COLUMNS, VAL_COLUMNS, CheckpointFolder, Curve, run_fingerprint
 from train.data import TokenRows
 from train.determinism import set_deterministic
 from train.engine import Engine
@@ -55,6 +54,7 @@ class Task:
     pack: str
     folder: Path
     logs: Path
+    made_for: dict[str, str]
 
 
 @dataclasses.dataclass
@@ -105,7 +105,7 @@ def train(task: Task, world: World) -> tuple[dict[str, Tensor], Progress, Score]
     rows, val = TokenRows(task.pack, "train"), TokenRows(task.pack, "val")
     model = Decoder(params.model, rows.facts.vocab_size)
     init_weights(model, params.seed)
-    engine = Engine(model, params, world)
+    engine = Engine(model, params, world, task.made_for)
     order = Order(params.seed, rows.sources, params.source_weights)
     checkpoints = CheckpointFolder(task.folder, world.leads)
     progress = Progress()
@@ -243,11 +243,9 @@ def _plan(job: Job, world: World) -> Task:
             hint="run `dvc repro pack`",
         )  # fmt: skip
     manifest = read_manifest(job.inputs[0]).path
-    # ZeRO splits the optimizer's state by process, so its checkpoints fit one number of processes alone.
-    processes = world.size if params.engine.zero_stage else "any"
-    parts = (job.recipe, storage.sha256_file(manifest), sha256, str(world.device.type), str(processes))
-    fingerprint = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-    return Task(params, job.inputs[0], job.cache_root / "train" / fingerprint, Path(job.args.logs))
+    made_for = {"shards": storage.sha256_file(manifest), "tokenizer": sha256}
+    fingerprint = run_fingerprint(params, job.versions, STAGE.module, made_for.values())
+    return Task(params, job.inputs[0], job.cache_root / "train" / fingerprint, Path(job.args.logs), made_for)
 
 
 def _publish(job: Job, task: Task, weights: dict[str, Tensor], progress: Progress, score: Score) -> None:
