@@ -230,8 +230,8 @@ def deepspeed_config(params: PretrainParams, world_size: int, num_parameters: in
     # Its buckets of 500 million numbers are allocated anew each step: 2 GB, seconds, for a model of any size.
     bucket = min(num_parameters, 500_000_000)
     config: dict[str, Any] = {
-        # DeepSpeed counts every process as one with rows of its own; those that share matrices have the same ones.
-        "train_batch_size": params.rows_per_step * engine.tensor_parallel,
+        # Without train_batch_size, the product of these and the processes that have rows of their own: DeepSpeed
+        # counts those that share matrices in one place and not in another.
         "train_micro_batch_size_per_gpu": engine.rows_per_micro_batch,
         "gradient_accumulation_steps": params.micro_batches(world_size),
         "gradient_clipping": params.gradient_clipping,  # left out, DeepSpeed would clip at 1.0
