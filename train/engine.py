@@ -258,6 +258,7 @@ def _start(model: nn.Module, params: PretrainParams, world: World, scores: Score
     """DeepSpeed's engine, which moves the model to the device and to the precision, and our optimizer in it."""
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")  # of DeepSpeed's own calls
+    warnings.filterwarnings("ignore", message="c10d::broadcast_: an autograd kernel")  # AutoTP's and the pipeline's
     import deepspeed  # only now: it picks its accelerator on import
 
     deepspeed.utils.logger.setLevel(logging.ERROR)

@@ -105,7 +105,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
             trained = [parameter for parameter in group["params"] if parameter.grad is not None]
             if self.monitor and self.partitions is not None:
                 self._note_squares(trained)
-            if self.skip:
+            if self.skip or not trained:  # ZeRO 3 moves one group at a time, and shows the others empty
                 continue
             for tensor in trained:
                 self.prepare(tensor, group)["step"] += 1
@@ -162,7 +162,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
             turn = sorted(range(len(wholes)), key=lambda index: (tuple(wholes[index].shape), index))
             mine = turn[rank::size]
             for index, move in zip(mine, orthogonal_moves([wholes[index] for index in mine]), strict=True):
-                wholes[index] = move
+                wholes[index] = move.contiguous()  # a tall one lies transposed, and numbers are sent as they lie
             for index in set(range(len(wholes))) - set(mine):
                 wholes[index] = torch.zeros_like(wholes[index])
             for whole in wholes:

@@ -131,7 +131,9 @@ def build_pipeline(model: Decoder, stages: int, within_documents: bool, scores: 
     )
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its plan
         return PipelineModule(
-            layers, num_stages=stages, loss_fn=scores, partition_method="uniform", dynamic_shape=True,
+            # Equal numbers of layers: a stage of norm and head alone would have no matrices, and DeepSpeed reduces
+            # one norm a group of parameters over all stages.
+            layers, num_stages=stages, loss_fn=scores, partition_method="type:PipedLayer", dynamic_shape=True,
             activation_checkpoint_interval=0,
         )  # fmt: skip
 
