@@ -73,15 +73,17 @@ def test_a_layout_has_the_losses_of_one_plain_process(runs: LayoutRuns, plain: P
     # A norm that is clipped: a wrong norm, or one of a part alone, would show in the losses.
     found = runs.train({"gradient_clipping": 0.5, **changed}, processes, steps=STEPS)
     assert found["status"] == [0] * processes, found["said"]
-    near = 1e-5 if changed.get("precision", "fp32") == "fp32" else 2e-2
-    assert found["losses"] == pytest.approx(expected["losses"], rel=near)
-    assert found["norms"] == pytest.approx(expected["norms"], rel=max(near, 1e-4))
-    assert found["scores"] == pytest.approx(expected["scores"], rel=near)
+    full = changed.get("precision", "fp32") == "fp32"
+    assert found["losses"] == pytest.approx(expected["losses"], rel=1e-5 if full else 5e-3)
     assert found["names"] == expected["names"]
-    assert found["sums"] == pytest.approx(expected["sums"], rel=1e-3, abs=20 * near)
-    assert found["layer_norms"] == pytest.approx(expected["layer_norms"], rel=max(near, 1e-3), abs=near)
     whole = sum(norm * norm for norm in found["layer_norms"].values()) ** 0.5
-    assert whole == pytest.approx(found["norms"][-1], rel=1e-2)
+    assert whole == pytest.approx(found["norms"][-1], rel=1e-3 if full else 1e-2)
+    if full:  # in bf16 a norm moves by half with the order of a sum
+        assert found["norms"] == pytest.approx(expected["norms"], rel=1e-4)
+        assert found["scores"] == pytest.approx(expected["scores"], rel=1e-5)
+        assert found["accuracies"] == pytest.approx(expected["accuracies"], abs=0.05)
+        assert found["sums"] == pytest.approx(expected["sums"], rel=1e-3, abs=1e-3)
+        assert found["layer_norms"] == pytest.approx(expected["layer_norms"], rel=1e-3, abs=1e-5)
 
 
 def test_a_step_that_is_left_out_changes_nothing(runs: LayoutRuns) -> None:
