@@ -3,24 +3,30 @@
     <cache>/train/<fingerprint>/
       lock               held by the process that trains here
       latest             the name of the last whole checkpoint, written last
-      step-000400/       what DeepSpeed saved, published by a rename; the last two are kept
+      step-000400/       what Engine.save wrote, published by a rename; the last two are kept
       *.csv              curves, a line at a time; cut back to the checkpoint on resume (train.curves)
       snapshots/         weights of the last evaluations (train.snapshots)
       batch-step-*.json  batches whose loss was no good (train.evidence)
 
 The fingerprint covers parameters, modules, versions, shards and tokenizer, so a change of any starts afresh in
-another folder, and going back to the former values goes on in the former one.
+another folder, and going back to the former values goes on in the former one. It leaves out ``engine`` and the number
+of processes: a checkpoint can be read under every layout (train/training_state.py).
 """
 
 import contextlib
+import hashlib
+import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pipelines.spine import faults, storage
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.lineage import modules_digest
+from pipelines.spine.params import to_jsonable
 
 KEPT = 2
 _NAME = re.compile(r"step-(\d{9})")
@@ -42,25 +48,32 @@ class CheckpointFolder:
 
     @property
     def saving(self) -> Path:
-        """Where a checkpoint is written before it is published; DeepSpeed needs one place for all processes."""
+        """Where all processes write a checkpoint before it is published."""
         return self.folder / _SAVING
 
     def latest(self) -> Path | None:
-        """The last whole checkpoint.
+        """The last whole checkpoint; the one before it where somebody deleted it.
 
         Raises:
-            CorpusmillError: the pointer names one that is not there.
+            CorpusmillError: the pointer names one that is not there, and there is none before it.
         """
         pointer = self.folder / "latest"
         if not pointer.exists():
             return None
-        path = self.folder / pointer.read_text(encoding="utf-8").strip()
-        if not _NAME.fullmatch(path.name) or not path.is_dir():
+        name = pointer.read_text(encoding="utf-8").strip()
+        # What lies behind the pointer was renamed by a life that died before it wrote the pointer: done again.
+        found = self.before(int(number[1]) + 1) if (number := _NAME.fullmatch(name)) else None
+        if found is None:
             raise CorpusmillError(
-                "the last checkpoint is gone", where=str(pointer), got=path.name,
+                "the last checkpoint is gone", where=str(pointer), got=name,
                 hint=f"delete {self.folder} to train from the start",
             )  # fmt: skip
-        return path
+        return found
+
+    def before(self, step: int) -> Path | None:
+        """The last checkpoint of a step below ``step``; only whole ones have these names."""
+        whole = [path for path in self._whole() if int(path.name.partition("-")[2]) < step]
+        return whole[-1] if whole else None
 
     def publish(self, step: int) -> None:
         """Makes what was saved the latest checkpoint; until the pointer is written the one before it stands.
@@ -84,9 +97,11 @@ class CheckpointFolder:
         self._keep_last()
 
     def _keep_last(self) -> None:
-        whole = sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
-        for path in whole[:-KEPT]:
+        for path in self._whole()[:-KEPT]:
             shutil.rmtree(path)
+
+    def _whole(self) -> list[Path]:
+        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
 
     def _discard_unfinished(self) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -95,15 +110,15 @@ class CheckpointFolder:
             path.unlink()
 
 
-def explained_save(save: Callable[[], object], where: Path) -> None:
-    """Runs DeepSpeed's saving; torch reports a full disk as a RuntimeError, which becomes one clear message."""
-    try:
-        save()
-    except (OSError, RuntimeError) as error:
-        raise CorpusmillError(
-            f"the checkpoint could not be saved: {error}", where=str(where),
-            hint="free some space and run again: training goes on from the checkpoint before",
-        ) from error  # fmt: skip
+def run_fingerprint(params: Any, versions: Mapping[str, str], module: str, inputs: Iterable[str]) -> str:
+    """What a run's checkpoint folder is named after: a digest of all that shapes its result.
+
+    How it is computed shapes nothing but rounding, so ``params.engine`` and the number of processes stay out: a run
+    may go on under another layout. The contents of ``inputs`` (digests of shards and tokenizer) come in.
+    """
+    shaping = {name: value for name, value in to_jsonable(params).items() if name != "engine"}
+    parts = [shaping, dict(versions), modules_digest(module), list(inputs)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _sync(path: Path) -> None:

@@ -17,19 +17,16 @@ command under ``torchrun`` or ``deepspeed``. What keeps it stable: ``docs/traini
 import argparse
 import contextlib
 import dataclasses
-import hashlib
-import json
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.spine import faults, lineage, storage
+from pipelines.spine import faults, storage
 from pipelines.spine.manifest import dump, read_manifest
-from pipelines.spine.params import to_jsonable
 from pipelines.spine.stage import Job, Stage, opened, run_module
 from train.batches import Batches
-from train.checkpoint import CheckpointFolder
+from train.checkpoint import CheckpointFolder, run_fingerprint
 from train.determinism import set_deterministic
 from train.engine import Engine
 from train.inputs import expect_a_step, expect_tokenizer, open_splits
@@ -89,9 +86,9 @@ def train(task: Task, world: World) -> Outcome:
     batches = Batches(rows, order, params, encoder)
     model = build_model(params.model, rows.facts.vocab_size)
     init_weights(model, params.seed)
-    engine = Engine(model, params, world)
+    engine = Engine(model, params, world, task.made_for)
     checkpoints = CheckpointFolder(task.folder, world.leads)
-    run = Run(params, world, engine, rows, val, encoder, checkpoints, task.made_for, order.num_slots)
+    run = Run(params, world, engine, rows, val, encoder, checkpoints, order.num_slots)
     progress = run.resume()
     with Record.opened(task.folder, task.logs, params, rows.facts, progress, world) as record:
         record.watch.say(summary(params, rows.facts, order.num_slots, world.size))
@@ -161,26 +158,12 @@ def _plan(job: Job, world: World) -> Task:
     expect_a_step(Order(params.seed, rows.sources, params.source_weights), params)
     tokenizer = Path(job.args.tokenizer)
     made_for = {
-        "parameters or code": _digest(job, params),
-        "shards": storage.sha256_file(read_manifest(job.inputs[0]).path)[:16],
-        "tokenizer": expect_tokenizer(tokenizer, rows)[:16],
-        "device": str(world.device.type),
+        "shards": storage.sha256_file(read_manifest(job.inputs[0]).path),
+        "tokenizer": expect_tokenizer(tokenizer, rows),
     }
-    fingerprint = hashlib.sha256("\n".join(made_for.values()).encode()).hexdigest()[:16]
+    fingerprint = run_fingerprint(params, job.versions, STAGE.module, (*made_for.values(), world.device.type))
     folder = job.cache_root / "train" / fingerprint
     return Task(params, job.inputs[0], tokenizer, folder, Path(job.args.logs), made_for)
-
-
-def _digest(job: Job, params: PretrainParams) -> str:
-    """Digest of what shapes the weights beside the data.
-
-    Of ``engine`` the thread count alone: the rest is the layout, which shapes results by rounding and may change
-    between two lives of a run, as the number of processes may.
-    """
-    shaping = to_jsonable(params)
-    shaping["engine"] = params.engine.num_threads
-    parts = [shaping, job.versions, lineage.modules_digest(STAGE.module)]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _publish(job: Job, task: Task, outcome: Outcome) -> None:

@@ -5,6 +5,7 @@ params.yaml: pretrain  ->  PretrainParams  ->  learning_rate_factor(step), deeps
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from pipelines.spine.errors import CorpusmillError
@@ -142,30 +143,80 @@ class PretrainParams:
         return value
 
     def _check_together(self) -> None:
-        zero_stage = self.engine.zero_stage
-        # DeepSpeed's bf16 optimizer without ZeRO steps once on zero gradients at start: Adam's count is off by one.
-        if self.precision != "fp32" and zero_stage == 0:
-            raise CorpusmillError(
-                f"{self.precision} needs ZeRO", where=WHERE, expected="engine.zero_stage: 1, 2 or 3", got=0
-            )
-        # ZeRO flattens the matrices, and our Muon needs them whole.
-        if self.optimizer == "muon" and zero_stage > 0:
-            raise CorpusmillError(
-                "muon works without ZeRO only", where=WHERE, expected="engine.zero_stage: 0, or optimizer: adamw",
-                got=f"engine.zero_stage: {zero_stage}",
-            )  # fmt: skip
+        engine = self.engine
+        for wrong, message, expected, got in (*self._layout_rules(), *self._model_rules()):
+            if wrong:
+                raise CorpusmillError(message, where=WHERE, expected=expected, got=got)
+        if engine.tensor_parallel > 1:
+            self._check_cut()
+
+    def _layout_rules(self) -> Iterator[tuple[bool, str, str, object]]:
+        """(wrong, what, what to change, what is there) of precision and layout."""
+        engine, stage = self.engine, self.engine.zero_stage
+        piped, cut = engine.pipeline_stages > 1, engine.tensor_parallel > 1
+        # Without ZeRO, DeepSpeed's optimizer for bf16 clips and accumulates in other ways.
+        yield (self.precision != "fp32" and stage == 0, f"{self.precision} needs ZeRO",
+               "engine.zero_stage: 1, 2 or 3", 0)  # fmt: skip
+        # Without ZeRO, DeepSpeed clips by the norm of each stage's own gradients; 2 and 3 it refuses in a pipeline.
+        yield piped and stage != 1, "a pipeline needs ZeRO 1", "engine.zero_stage: 1", stage
+        yield (piped and cut, "a pipeline whose matrices are split is not supported",
+               "engine.pipeline_stages: 1, or engine.tensor_parallel: 1", engine.tensor_parallel)  # fmt: skip
+        yield (piped and self.spikes.action == "skip", "in a pipeline the loss is known after the update",
+               "spikes.action: none, stop or rollback", "skip")  # fmt: skip
+        yield (engine.offload == "optimizer" and stage == 0, "offload needs ZeRO",
+               "engine.zero_stage: 1, 2 or 3, or engine.offload: none", 0)  # fmt: skip
+        yield (engine.offload == "parameters" and stage != 3, "offload of parameters needs ZeRO 3",
+               "engine.zero_stage: 3, or engine.offload: optimizer", stage)  # fmt: skip
+        yield (piped and engine.offload != "none", "a pipeline does not offload", "engine.offload: none",
+               engine.offload)  # fmt: skip
+        yield (engine.compile and (piped or cut or stage == 3), "torch.compile works with whole modules only",
+               "engine.compile: false, or zero_stage 0 to 2 without tensor_parallel and pipeline_stages",
+               True)  # fmt: skip
+        yield (engine.compile and engine.activation_checkpointing, "torch.compile plans activations itself",
+               "engine.compile: false, or engine.activation_checkpointing: false", True)  # fmt: skip
+
+    def _model_rules(self) -> Iterator[tuple[bool, str, str, object]]:
+        engine, model = self.engine, self.model
+        lstm = model.kind != "decoder"
+        for name in ("tensor_parallel", "pipeline_stages"):
+            parts = getattr(engine, name)
+            yield lstm and parts > 1, f"engine.{name} is for the decoder", f"engine.{name}: 1", parts
+        yield (lstm and engine.activation_checkpointing, "activation checkpointing is for the decoder",
+               "engine.activation_checkpointing: false", True)  # fmt: skip
+        # Each process would see the gradient of its own heads in the norm that all heads share.
+        yield (model.qk_norm and engine.tensor_parallel > 1, "tensor parallelism does not know QK-norm",
+               "model.qk_norm: false, or engine.tensor_parallel: 1", engine.tensor_parallel)  # fmt: skip
+        yield (not lstm and engine.pipeline_stages > model.num_layers, "more stages than layers",
+               f"engine.pipeline_stages: at most {model.num_layers}", engine.pipeline_stages)  # fmt: skip
+
+    def _check_cut(self) -> None:
+        """Tensor parallelism cuts heads and the MLP's width into equal parts."""
+        for name in ("num_heads", "num_kv_heads", "mlp_width"):
+            if getattr(self.model, name) % self.engine.tensor_parallel:
+                raise CorpusmillError(
+                    f"model.{name} does not divide by engine.tensor_parallel", where=WHERE,
+                    expected=f"a multiple of {self.engine.tensor_parallel}", got=getattr(self.model, name),
+                )  # fmt: skip
 
     def micro_batches(self, world_size: int) -> int:
         """Micro batches a process and step: gradient accumulation.
 
         Raises:
-            CorpusmillError: the step does not divide.
+            CorpusmillError: the processes do not divide, or the step does not.
         """
-        rows = self.engine.rows_per_micro_batch * world_size
+        together = self.engine.tensor_parallel * self.engine.pipeline_stages
+        if world_size % together:
+            raise CorpusmillError(
+                "the processes do not divide into groups that share the model", where=WHERE,
+                expected=f"a multiple of engine.tensor_parallel x engine.pipeline_stages = {together} processes",
+                got=world_size, hint="CORPUSMILL_PROCESSES says how many there are",
+            )  # fmt: skip
+        rows = self.engine.rows_per_micro_batch * (world_size // together)
         if self.rows_per_step % rows:
+            shared = "" if together == 1 else f" / {together}"
             raise CorpusmillError(
                 "a step does not divide into micro batches", where=WHERE,
-                expected=f"rows_per_step a multiple of engine.rows_per_micro_batch x processes = {rows}",
+                expected=f"rows_per_step a multiple of engine.rows_per_micro_batch x processes{shared} = {rows}",
                 got=self.rows_per_step, hint="change engine.rows_per_micro_batch: the result stays the same",
             )  # fmt: skip
         return self.rows_per_step // rows
@@ -190,23 +241,35 @@ class PretrainParams:
 
 def deepspeed_config(params: PretrainParams, world_size: int, num_parameters: int) -> dict[str, Any]:
     """DeepSpeed's dictionary; the optimizer is ours and comes beside it."""
+    engine = params.engine
     # Its buckets of 500 million numbers are allocated anew each step: 2 GB, seconds, for a model of any size.
     bucket = min(num_parameters, 500_000_000)
-    return {
-        "train_batch_size": params.rows_per_step,
-        "train_micro_batch_size_per_gpu": params.engine.rows_per_micro_batch,
+    config: dict[str, Any] = {
+        # Without train_batch_size, the product of these and the processes that have rows of their own: DeepSpeed
+        # counts those that share matrices in one place and not in another.
+        "train_micro_batch_size_per_gpu": engine.rows_per_micro_batch,
         "gradient_accumulation_steps": params.micro_batches(world_size),
         "gradient_clipping": params.gradient_clipping,  # left out, DeepSpeed would clip at 1.0
         "bf16": {"enabled": params.precision == "bf16"},
+        "fp16": {"enabled": params.precision == "fp16"},  # the scale moves by itself
         "zero_optimization": {
-            "stage": params.engine.zero_stage,
+            "stage": engine.zero_stage,
             "overlap_comm": False,
             "reduce_bucket_size": bucket,
             "allgather_bucket_size": bucket,
         },
+        "zero_allow_untested_optimizer": True,  # ours is elementwise, and where it is not it knows the partitions
         "steps_per_print": None,
         "wall_clock_breakdown": False,
     }
+    if engine.offload != "none":
+        config["zero_optimization"]["offload_optimizer"] = {"device": "cpu"}
+        config["zero_force_ds_cpu_optimizer"] = False  # DeepSpeed's own would be compiled on first use
+    if engine.offload == "parameters":
+        config["zero_optimization"]["offload_param"] = {"device": "cpu"}
+    if engine.tensor_parallel > 1:
+        config["tensor_parallel"] = {"autotp_size": engine.tensor_parallel, "preset_model": "llama"}
+    return config
 
 
 def _whole_numbers() -> list[str]:

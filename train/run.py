@@ -34,7 +34,6 @@ class Run:
     """One life of a training run, in one of its processes; every process makes the same calls.
 
     Attributes:
-        made_for: name -> fingerprint of what its checkpoints fit.
         num_slots: rows that an epoch shows.
     """
 
@@ -45,7 +44,6 @@ class Run:
     val: TokenRows
     encoder: "Encoder | None"
     checkpoints: CheckpointFolder
-    made_for: dict[str, str]
     num_slots: int
 
     @property
@@ -68,7 +66,7 @@ class Run:
     def save(self, record: Record, progress: Progress) -> None:
         """Makes the present state the latest checkpoint."""
         record.sync()
-        self.engine.save(self.checkpoints.saving, {"progress": dataclasses.asdict(progress), "made_for": self.made_for})
+        self.engine.save(self.checkpoints.saving, {"progress": dataclasses.asdict(progress)})
         dist.barrier()
         if self.world.leads:
             self.checkpoints.publish(progress.step)
@@ -153,14 +151,7 @@ class Run:
         return earlier
 
     def _load(self, path: Path) -> Progress:
-        state = self.engine.load(path)
-        for name, mark in self.made_for.items():
-            if (got := state["made_for"].get(name)) != mark:
-                raise CorpusmillError(
-                    f"the checkpoint was made for other {name}", where=str(path), expected=mark, got=got,
-                    hint=f"delete {self.folder} to train from the start",
-                )  # fmt: skip
-        return Progress.from_dict(state["progress"])
+        return Progress.from_dict(self.engine.load(path)["progress"])
 
     def _sample(self, record: Record, step: int) -> None:
         if self.encoder is None or not self.params.sample_tokens:

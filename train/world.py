@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -73,8 +74,14 @@ def launch(module: str, argv: Sequence[str], processes: int) -> None:
     try:
         elastic_launch(config, sys.executable)("-m", module, *argv)
     except ChildFailedError as error:
-        code = error.get_first_failure()[1].exitcode
-        raise SystemExit(code if code > 0 else 1) from None
+        rank, failure = error.get_first_failure()
+        if failure.exitcode > 0:
+            raise SystemExit(failure.exitcode) from None
+        # Killed: it could say nothing itself.
+        raise CorpusmillError(
+            f"process {rank} of {processes} was ended by signal {-failure.exitcode}; the others were stopped",
+            where=module, hint="run again: it goes on from the last checkpoint",
+        ) from None  # fmt: skip
     except SignalException:
         raise KeyboardInterrupt from None
 
@@ -124,6 +131,24 @@ def sum_over(world: World, *numbers: float) -> list[float]:
     sums = torch.tensor(numbers, dtype=torch.float64, device=world.device)
     dist.all_reduce(sums)
     return [float(number) for number in sums]
+
+
+def agree(error: Exception | None) -> None:
+    """Raises in every process when one of them failed, so that none waits for it in the next collective.
+
+    Raises:
+        Exception: in the leading process, the first one's error.
+        SystemExit: in the others; the leading one says what is wrong.
+    """
+    errors: list[Exception | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(errors, error)
+    first = next((found for found in errors if found is not None), None)
+    if first is None:
+        return
+    if dist.get_rank() == 0:
+        raise first
+    time.sleep(5.0)  # the launcher ends all as soon as one ends
+    raise SystemExit(1)
 
 
 def _end_with_launcher() -> None:
