@@ -6,6 +6,7 @@ answers with what each of them ended with.
 
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -152,6 +153,8 @@ def train_some(request: dict[str, Any]) -> None:
         indices = order.rows((step - 1) * params.rows_per_step, params.rows_per_step).tolist()
         last, left_out = step == request["steps"], step in request.get("left_out", ())
         results.append(engine.step(rows.step_rows(indices), step, lambda loss: True, last, left_out))
+    if "file_bytes" in request:  # as a full disk: a file that grows beyond it is an OSError
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_bytes"],) * 2)
     if request["save"]:
         engine.save(Path(request["save"]), {"step": request["steps"]})
     weights = engine.weights()

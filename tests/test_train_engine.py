@@ -181,3 +181,12 @@ def test_killed_while_it_writes_it_leaves_no_index(runs: LayoutRuns, tmp_path: P
     found = runs.train({}, steps=1, save=tmp_path / "saving", env={"CORPUSMILL_KILL_AT": "pretrain:writing@5"})
     assert found["status"] == [-signal.SIGKILL]
     assert [path.name for path in (tmp_path / "saving").iterdir()] == ["part-00000.safetensors"]
+
+
+def test_a_full_disk_ends_all_processes_with_one_message(runs: LayoutRuns, tmp_path: Path) -> None:
+    found = runs.train({"engine.zero_stage": 2}, 2, steps=1, save=tmp_path / "saving", file_bytes=20_000)
+    assert found["status"] == [1, 1]
+    assert found["said"].count("error:") == 1
+    assert "the checkpoint could not be saved: file too large" in found["said"]
+    assert "hint: free some space and run again: training goes on from the checkpoint before" in found["said"]
+    assert not (tmp_path / "saving" / "index.json").exists()

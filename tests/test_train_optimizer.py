@@ -54,6 +54,7 @@ def test_a_tall_matrix_moves_farther_by_the_root_of_its_sides() -> None:
             "lr": 0.1,
             "weight_decay": 0.0,
             "use_muon": True,
+            "l1": 0.0,
             "betas": (0.9, 0.95),
             "eps": 1e-8,
         }
@@ -61,3 +62,52 @@ def test_a_tall_matrix_moves_farther_by_the_root_of_its_sides() -> None:
         MuonWithAdamW([group]).step()
         values = torch.linalg.svdvals(matrix.detach()) / (0.1 * scale)
         assert 0.6 < values.min() <= values.max() < 1.3
+
+
+def stepped(optimizer: torch.optim.Optimizer, model: torch.nn.Module, factor: float = 1.0) -> None:
+    set_learning_rate(optimizer.param_groups, factor)
+    optimizer.zero_grad()
+    model(torch.tensor([[1, 2, 3, 4]])).square().mean().backward()
+    optimizer.step()
+
+
+def test_l1_brings_matrices_to_zero_and_leaves_embeddings_and_norms() -> None:
+    with_l1, without = small_model(), small_model()
+    for model, l1 in ((with_l1, 2.0), (without, 0.0)):
+        stepped(build_optimizer(model, recipe(optimizer="adamw", l1=l1)), model)
+    # lr 0.02 x l1 2: what lies within 0.04 of zero becomes zero, the rest comes nearer by 0.04.
+    plain = dict(without.named_parameters())
+    for name, parameter in with_l1.named_parameters():
+        if parameter.dim() == 2 and "embed" not in name:
+            expected = plain[name].sign() * (plain[name].abs() - 0.04).clamp(min=0)
+            torch.testing.assert_close(parameter.detach(), expected.detach())
+            assert (parameter == 0).any()
+        else:
+            assert torch.equal(parameter, plain[name])
+
+
+def test_the_average_follows_the_weights_by_one_minus_its_decay() -> None:
+    model = small_model()
+    optimizer = build_optimizer(model, recipe(ema_decay=0.75))
+    weight = model.model.layers[0].mlp.up_proj.weight
+    before = weight.detach().clone()
+    stepped(optimizer, model)
+    first = weight.detach().clone()
+    stepped(optimizer, model)
+    expected = 0.75 * (0.75 * before + 0.25 * first) + 0.25 * weight
+    torch.testing.assert_close(optimizer.state[weight]["ema"], expected)
+
+
+def test_a_skipped_step_moves_neither_weights_nor_moments_nor_the_count() -> None:
+    model = small_model()
+    optimizer = build_optimizer(model, recipe(ema_decay=0.5))
+    stepped(optimizer, model)
+    weights = [parameter.detach().clone() for parameter in model.parameters()]
+    states = [
+        {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in s.items()} for s in optimizer.state.values()
+    ]
+    optimizer.skip = True
+    stepped(optimizer, model)
+    assert all(torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True))
+    for before, after in zip(states, optimizer.state.values(), strict=True):
+        assert all(torch.equal(torch.as_tensor(before[key]), torch.as_tensor(after[key])) for key in before)
