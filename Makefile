@@ -11,7 +11,7 @@ export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint check verify bench clean
+.PHONY: help setup repro test lint check verify verify-train bench clean
 
 help: ## what can be asked for
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -50,6 +50,9 @@ check: $(STAMP)
 verify: $(STAMP) ## rebuild everything in a second clone without caches and compare dvc.lock byte by byte
 	@$(BIN)/python tests/verify_clone.py
 
+verify-train: $(STAMP) ## every layout of DeepSpeed that the recipe allows, and kills, against one plain process
+	@PYTHONPATH=.:tests $(BIN)/python tests/verify_train.py docs/training_matrix.md
+
 bench: $(STAMP) ## speed, memory and quality of all that is done to text, beside the peers, on ../shared/data (hours)
 	@$(BIN)/python -m bench.wikipedia
 	@$(BIN)/python -m bench.speed
@@ -75,6 +78,8 @@ bench: $(STAMP) ## speed, memory and quality of all that is done to text, beside
 	@$(BIN)/python -m bench.hostile_strings
 	@$(BIN)/python -m bench.packing
 	@$(BIN)/python -m bench.trace
+	@$(BIN)/python -m bench.train_speed
+	@$(BIN)/python -m bench.train_peers
 	@$(BIN)/python -m bench.train_trace
 	@$(BIN)/python -m bench.bpe_dropout
 	@$(BIN)/python -m bench.train_tasks
