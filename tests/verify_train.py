@@ -24,9 +24,9 @@ from pipelines.spine.errors import CorpusmillError
 
 STEPS = 20
 #: Largest |a - b| / b of a step's loss. fp32: against one process. bf16 and fp16: against one process of the same
-#: precision; gradients are rounded to 8 and 11 bits before they are summed, so the order of the sum shows from the
-#: first step on. Four times what was seen.
-NEAR = {"fp32": 1e-5, "bf16": 2e-2, "fp16": 2e-2}
+#: precision that leaves out the same steps, since in fp16 the layout decides which gradients overflow; gradients are
+#: rounded to 8 and 11 bits before they are summed, so the order of the sum shows. 1e-3 was seen.
+NEAR = {"fp32": 1e-5, "bf16": 5e-3, "fp16": 5e-3}
 #: A rate at which 20 steps do not amplify rounding; clipping always acts, so that a wrong norm shows in the losses.
 STEADY = {"learning_rate": 0.002, "embedding_learning_rate": 0.002, "gradient_clipping": 0.2, "steps": STEPS}
 #: Heading -> changed parameters, processes.
@@ -80,8 +80,9 @@ class Compared:
             recipe(**whole).check()
         except CorpusmillError:
             return "-"
-        plain = self.plain(changed)
         found = self.runs.train(whole, processes, steps=STEPS)
+        left_out = [step for step, applied in enumerate(found.get("applied", []), start=1) if not applied]
+        plain = self.plain(changed, left_out)
         pairs = list(zip(found.get("losses", []), plain["losses"], strict=False))
         worst = max((abs(a - b) / b for a, b in pairs), default=math.inf)
         self.count += 1
@@ -91,14 +92,15 @@ class Compared:
             return f"WRONG {worst:.0e}"
         return "equal" if worst == 0 else f"<= 1e{max(math.ceil(math.log10(worst)), -7)}"
 
-    def plain(self, changed: dict[str, Any]) -> dict[str, Any]:
+    def plain(self, changed: dict[str, Any], left_out: list[int]) -> dict[str, Any]:
         """The losses of one process, without what changes the layout alone."""
         kept = {name: value for name, value in changed.items() if not name.startswith("engine.")}
         if kept.get("precision", "fp32") != "fp32":
             kept["engine.zero_stage"] = 1
-        key = str(sorted(kept.items()))
+        key = f"{sorted(kept.items())} {left_out}"
         if key not in self._plain:
-            self._plain[key] = self.runs.train({**STEADY, "engine.rows_per_micro_batch": 4, **kept}, steps=STEPS)
+            alone = {**STEADY, "engine.rows_per_micro_batch": 4, **kept}
+            self._plain[key] = self.runs.train(alone, steps=STEPS, left_out=left_out)
             if "losses" not in self._plain[key]:
                 raise SystemExit(f"the plain run failed: {kept}\n{self._plain[key]['said']}")
         return self._plain[key]
@@ -205,8 +207,9 @@ def main(target: str) -> int:
         "Written by `make verify-train` (`tests/verify_train.py`), 6 minutes of 2 cores. A cell holds the decade of the "
         f"largest |a - b| / b of a loss over {STEPS} steps, clipping at each; `-`: refused by the recipe, with what to "
         "change. fp32 is compared with one process without any layout, and 1e-5 is allowed. bf16 and fp16 are compared "
-        f"with one process of the same precision, and {NEAR['bf16']:.0e} is allowed: gradients are rounded to 8 and 11 "
-        "bits before the processes sum them, so that the order of the sum shows.",
+        "with one process of the same precision that leaves out the same steps (in fp16 the number of processes decides "
+        "which gradients overflow), and 5e-3 is allowed: gradients are rounded to 8 and 11 bits before the processes sum "
+        "them, so that the order of the sum shows.",
         "",
         *_table("| optimizer | precision | | ZeRO 0 | ZeRO 1 | ZeRO 2 | ZeRO 3 |", losses),
         "What can be added, in fp32 with Muon:",

@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from pipelines.spine.errors import CorpusmillError
 from train.data import StepRows, TokenRows
+from train.determinism import seed_dropout
 from train.layout import Layout
 from train.optimizer import MuonWithAdamW, build_optimizer, set_learning_rate
 from train.partitions import Partitions, find_slices, show_to_model
@@ -112,7 +113,7 @@ class Engine:
         learning_rate = set_learning_rate(self._optimizer.param_groups, self.params.learning_rate_factor(step))
         if self.params.model.dropout:
             # Drawn anew each step, so that a run that goes on drops what it would have dropped.
-            torch.manual_seed((self.params.seed << 40) + (self.layout.data_rank << 32) + step)
+            seed_dropout(self.params.seed, step, self.layout.data_rank, self.layout.stage)
         self._optimizer.monitor, self._optimizer.squares = monitor, {}
         self._optimizer.skip = leave_out
         run = self._step_pipeline if self.params.engine.pipeline_stages > 1 else self._step
@@ -248,8 +249,10 @@ class Engine:
         if self.params.engine.pipeline_stages > 1:
             return None
         self._deepspeed.eval()
+        # Not compiled: each length of a text that grows would be compiled again, 3 seconds each.
+        forward = self._deepspeed.module.forward if self.params.engine.compile else self._deepspeed
         with torch.no_grad():
-            logits_BTV: Tensor = self._deepspeed(tokens_BT.to(self.world.device), None)
+            logits_BTV: Tensor = forward(tokens_BT.to(self.world.device), None)
         self._deepspeed.train()
         return logits_BTV
 

@@ -4,6 +4,7 @@ One process by plain ``python``; several by ``CORPUSMILL_PROCESSES=N``, ``torchr
 with the same command. How many there are is no parameter: it changes speed, and the results by rounding alone.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import logging
@@ -13,7 +14,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -149,6 +150,28 @@ def agree(error: Exception | None) -> None:
         raise first
     time.sleep(5.0)  # the launcher ends all as soon as one ends
     raise SystemExit(1)
+
+
+@contextlib.contextmanager
+def lost_partners(world: World) -> Iterator[None]:
+    """What a process says when another one died while it waited for it: little, since it is not the one that is ill.
+
+    Raises:
+        CorpusmillError: another process has gone, and no launcher ended this one for it.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # gloo's have no class of their own.
+        lost = isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "by peer"))
+        if world.size == 1 or not lost:
+            raise
+        time.sleep(5.0)  # the launcher ends all as soon as one ends, and says which it was
+        raise CorpusmillError(
+            "another process has ended", where=f"process {world.rank} of {world.size}",
+            got=str(error).splitlines()[0],
+            hint="it has said why, or was killed; run again: training goes on from the last checkpoint",
+        ) from None  # fmt: skip
 
 
 def _end_with_launcher() -> None:
