@@ -88,8 +88,18 @@ def launch(module: str, argv: Sequence[str], processes: int) -> None:
 
 
 def join_world() -> World:
-    """Joins the processes that a launcher started, or makes a world of this one alone."""
+    """Joins the processes that a launcher started, or makes a world of this one alone.
+
+    Raises:
+        CorpusmillError: there are more processes on this machine than GPUs.
+    """
     cuda = torch.cuda.is_available()
+    local, devices = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if cuda and local >= devices:
+        raise CorpusmillError(
+            "more processes than GPUs on this machine", where=PROCESSES, expected=f"at most {devices}", got=local + 1,
+            hint="CUDA_VISIBLE_DEVICES= (empty) trains on the CPU",
+        )  # fmt: skip
     if not cuda:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     backend = "nccl" if cuda else "gloo"
@@ -101,7 +111,6 @@ def join_world() -> World:
         os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT="0")
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
-    local = int(os.environ.get("LOCAL_RANK", "0"))
     if cuda:
         torch.cuda.set_device(local)
     return World(dist.get_rank(), dist.get_world_size(), torch.device(f"cuda:{local}" if cuda else "cpu"))
