@@ -175,7 +175,7 @@ def lost_partners(world: World) -> Iterator[None]:
         lost = isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "by peer"))
         if world.size == 1 or not lost:
             raise
-        time.sleep(5.0)  # the launcher ends all as soon as one ends, and says which it was
+        time.sleep(2.0)  # the launcher ends all as soon as one ends, and says which it was
         raise CorpusmillError(
             "another process has ended", where=f"process {world.rank} of {world.size}",
             got=str(error).splitlines()[0],
