@@ -7,6 +7,7 @@ answers with what each of them ended with.
 import json
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -39,6 +40,11 @@ class LayoutRuns:
     def __exit__(self, *failure: object) -> None:
         self._process.communicate(timeout=30)
 
+    def pretrain(self, argv: list[str], processes: int, env: dict[str, str]) -> tuple[list[int], str]:
+        """The whole command in several processes; what each ended with, and what the leading one said."""
+        answer = self._ask({"argv": argv, "processes": processes, "env": env, "log": str(self.folder / "run.log")})
+        return answer, (self.folder / "run.log").read_text()
+
     def train(
         self,
         changed: dict[str, Any],
@@ -55,8 +61,6 @@ class LayoutRuns:
             ``losses``, ``norms``, ``accuracies``, ``applied`` by step; ``scores`` on val at the end; ``layer_norms``
             of the last step; ``weights``: a digest; ``status`` of each process, ``said`` where one failed.
         """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         out = self.folder / "result.json"
         out.unlink(missing_ok=True)
         request = {
@@ -64,11 +68,17 @@ class LayoutRuns:
             "save": str(save) if save else None, "env": env or {}, "pack": str(self.pack), "out": str(out),
             "log": str(self.folder / "run.log"), **more,
         }  # fmt: skip
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        status = json.loads(self._process.stdout.readline())
+        status = self._ask(request)
         found = json.loads(out.read_text()) if out.exists() else {}
         return {**found, "status": status, "said": (self.folder / "run.log").read_text()}
+
+    def _ask(self, request: dict[str, Any]) -> list[int]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        statuses: list[int] = json.loads(self._process.stdout.readline())
+        return statuses
 
 
 def serve() -> None:
@@ -111,9 +121,9 @@ def _run(request: dict[str, Any], rank: int, port: str) -> None:
             MASTER_PORT=port, GLOO_SOCKET_IFNAME="lo",
         )  # fmt: skip
     status = 1
+    signal.alarm(300)  # a run that hangs ends, and its test fails
     try:
-        train_some(request)
-        status = 0
+        status = _pretrain(request["argv"]) if "argv" in request else train_some(request)
     except CorpusmillError as error:
         print(f"error: {error}")
     except SystemExit as leaving:
@@ -126,14 +136,21 @@ def _run(request: dict[str, Any], rank: int, port: str) -> None:
         os._exit(status)
 
 
-def train_some(request: dict[str, Any]) -> None:
-    """Trains as the request says and leaves what it saw in a file."""
+def _pretrain(argv: list[str]) -> int:
+    from pipelines.spine.stage import run_module
+
+    sys.argv = ["train.pretrain", *argv]
+    return run_module("train.pretrain")
+
+
+def train_some(request: dict[str, Any]) -> int:
+    """Trains as the request says and leaves what it saw in a file; returns the exit status."""
     from test_train_recipe import recipe
 
     from train.data import TokenRows
     from train.determinism import set_deterministic
     from train.engine import Engine
-    from train.model import Decoder, init_weights
+    from train.model import build_model, init_weights
     from train.order import Order
     from train.training_state import digest
     from train.world import join_world
@@ -143,7 +160,7 @@ def train_some(request: dict[str, Any]) -> None:
     world = join_world()
     set_deterministic(1, params.seed)
     rows, val = TokenRows(request["pack"], "train"), TokenRows(request["pack"], "val")
-    model = Decoder(params.model, rows.facts.vocab_size)
+    model = build_model(params.model, rows.facts.vocab_size)
     init_weights(model, params.seed)
     engine = Engine(model, params, world, request.get("made_for") or {})
     order = Order(params.seed, rows.sources, params.source_weights)
@@ -173,6 +190,7 @@ def train_some(request: dict[str, Any]) -> None:
     }
     if world.leads:
         Path(request["out"]).write_text(json.dumps(seen))
+    return 0
 
 
 if __name__ == "__main__":

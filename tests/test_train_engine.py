@@ -1,14 +1,20 @@
 """The engine: every kind of layout has the losses of one plain process, and any of them goes on from any other's files."""
 
 import json
+import math
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from layout_runs import LayoutRuns
 from token_shards import write_pack, write_tokenizer
+
+from train.data import IGNORED
+from train.determinism import seed_dropout
+from train.pipeline import smoothed_nll
 
 STEPS = 4
 
@@ -114,6 +120,7 @@ def test_the_running_average_follows_the_weights(runs: LayoutRuns) -> None:
         ({"engine.zero_stage": 2, "precision": "fp16", "optimizer": "adamw"}, 1),
         ({"engine.zero_stage": 1, "engine.pipeline_stages": 2}, 2),
         ({"engine.tensor_parallel": 2, "l1": 0.1}, 2),
+        ({"model.dropout": 0.5, "engine.rows_per_micro_batch": 1}, 2),
     ],
 )
 def test_a_run_that_goes_on_has_the_same_bits(
@@ -125,6 +132,54 @@ def test_a_run_that_goes_on_has_the_same_bits(
     rest = runs.train(changed, processes, steps=4, load=tmp_path / "step-2")
     assert rest["losses"] == whole["losses"][2:], rest["said"]
     assert rest["weights"] == whole["weights"]
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_l1_and_the_running_average_are_those_of_one_process(runs: LayoutRuns, stage: int) -> None:
+    changed = {"l1": 0.5, "ema_decay": 0.5, "label_smoothing": 0.1}
+    plain = runs.train({**changed, "engine.rows_per_micro_batch": 4}, steps=3)
+    found = runs.train({**changed, "engine.zero_stage": stage}, 2, steps=3)
+    assert found["losses"] == pytest.approx(plain["losses"], rel=1e-5), found["said"]
+    assert found["sums"] == pytest.approx(plain["sums"], rel=1e-3, abs=1e-3)
+    assert found["ema"] == pytest.approx(plain["ema"], rel=1e-3, abs=1e-3)
+    assert runs.train({**changed, "l1": 0.0}, steps=3)["sums"] != pytest.approx(plain["sums"], rel=1e-3, abs=1e-3)
+
+
+def test_what_is_dropped_follows_from_seed_step_and_process() -> None:
+    drawn = set()
+    for numbers in ((3, 1, 0, 0), (4, 1, 0, 0), (3, 2, 0, 0), (3, 1, 1, 0), (20261129, 1, 0, 1)):
+        seed_dropout(*numbers)
+        first = float(torch.rand(()))
+        seed_dropout(*numbers)
+        assert float(torch.rand(())) == first
+        drawn.add(first)
+    assert len(drawn) == 5
+
+
+def test_targets_are_smoothed_over_the_vocabulary_and_only_those_that_count() -> None:
+    logits = torch.tensor([[[0.0, 0.0, math.log(2.0)], [5.0, 1.0, 1.0]]])
+    # Probabilities 1/4, 1/4, 1/2. 0.7 on the target beside 0.3 / 3 on each: 0.8 log 2 + 0.1 log 4 + 0.1 log 4.
+    smoothed = float(smoothed_nll(logits, torch.tensor([[2, IGNORED]]), 0.3))
+    assert smoothed == pytest.approx((0.8 + 0.2 + 0.2) * math.log(2.0), rel=1e-6)
+
+
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_fp16_supported(), reason="fp16 needs AVX512-FP16")
+def test_an_overflow_in_fp16_leaves_the_step_out_and_the_loss_scale_is_part_of_the_checkpoint(
+    runs: LayoutRuns, tmp_path: Path
+) -> None:
+    changed = {"precision": "fp16", "engine.zero_stage": 1, "learning_rate": 0.002, "embedding_learning_rate": 0.002,
+               "gradient_clipping": 0.2, "steps": 20}  # fmt: skip
+    whole = runs.train(changed, 2, steps=10)
+    assert whole["applied"] == [True] * 4 + [False] + [True] * 3 + [False, True], whole["said"]
+    assert whole["norms"][4] == whole["norms"][8] == math.inf
+    runs.train(changed, 2, steps=4, save=tmp_path / "step-4")
+    over = runs.train(changed, 2, steps=5, load=tmp_path / "step-4", save=tmp_path / "step-5")
+    assert over["weights"] == runs.train(changed, 2, steps=4)["weights"]
+    index = json.loads((tmp_path / "step-5" / "index.json").read_text())
+    assert index["optimizer_step"] == 4
+    assert index["loss_scaler"]["last_overflow_iter"] == 4
+    rest = runs.train(changed, 2, steps=10, load=tmp_path / "step-5")
+    assert (rest["losses"], rest["weights"]) == (whole["losses"][5:], whole["weights"])
 
 
 def test_it_goes_on_under_other_layouts_and_numbers_of_processes(runs: LayoutRuns, tmp_path: Path) -> None:

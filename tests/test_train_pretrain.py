@@ -459,3 +459,36 @@ def test_a_second_run_of_the_same_training_is_refused_and_sigterm_ends_the_first
     _, said_first = first.communicate(timeout=30)
     assert first.returncode == 130
     assert b"Traceback" not in said_first
+
+
+def test_a_process_that_is_killed_ends_the_others_with_one_message_and_the_rerun_goes_on(place: Place) -> None:
+    out = "partner"
+    argv = place.argv(out, f"cache-{out}", steps=100000, checkpoint_every=20, evaluate_every=50000)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CORPUSMILL_PROCESSES": "2"}
+    launcher = subprocess.Popen(
+        [sys.executable, "-m", "train.pretrain", *argv], env=environment, cwd=place.folder, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 60
+    while not (pointers := list((place.folder / f"cache-{out}").glob("train/*/latest"))):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    workers = {_environment(child)["RANK"]: child for child in _children(launcher.pid)}
+    os.kill(workers["1"], signal.SIGKILL)  # the other one waits for it, and talks
+    said = launcher.communicate(timeout=60)[1].decode()
+    assert launcher.returncode == 1
+    assert (said.count("error:"), "Traceback" in said) == (1, False), said
+    assert "process 1 of 2 was ended by signal 9; the others were stopped" in said
+    assert "hint: run again: it goes on from the last checkpoint" in said
+    assert not [worker for worker in workers.values() if Path(f"/proc/{worker}").exists()]
+    step = int(pointers[0].read_text().partition("-")[2])
+    status, said = place.runs.run("train.pretrain", argv, CORPUSMILL_KILL_AT="pretrain:start")
+    assert (status, f"pretrain goes on after step {step}" in said) == (-signal.SIGKILL, True), said
+
+
+def _children(process: int) -> list[int]:
+    return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def _environment(process: int) -> dict[str, str]:
+    parts = Path(f"/proc/{process}/environ").read_text().split("\0")
+    return dict(part.split("=", 1) for part in parts if "=" in part)

@@ -96,6 +96,10 @@ def test_offload_goes_into_the_dictionary() -> None:
         ({"engine.compile": True, "engine.zero_stage": 3}, "torch.compile works with whole modules only"),
         ({"engine.compile": True, "engine.tensor_parallel": 2}, "torch.compile works with whole modules only"),
         ({"engine.compile": True, "engine.activation_checkpointing": True}, "torch.compile plans activations itself"),
+        (
+            {"model.kind": "lstm", "model.size": {"width": 16, "num_layers": 1}, "engine.compile": True},
+            "torch.compile does not take LSTMs",
+        ),
         ({"engine.tensor_parallel": 2, "model.qk_norm": True}, "tensor parallelism does not know QK-norm"),
         ({"engine.tensor_parallel": 4}, "model.num_kv_heads does not divide by engine.tensor_parallel"),
         (

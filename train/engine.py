@@ -4,9 +4,6 @@ Layouts (docs/training.md has the table): ZeRO 0 to 3, tensor parallel, pipeline
 """
 
 import dataclasses
-import functools
-import logging
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,16 +11,16 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from pipelines.spine.errors import CorpusmillError
 from train.data import StepRows, TokenRows
+from train.determinism import seed_dropout
 from train.layout import Layout
-from train.optimizer import MuonWithAdamW, build_optimizer, set_learning_rate
+from train.optimizer import set_learning_rate
 from train.partitions import Partitions, find_slices, show_to_model
-from train.pipeline import Scores, build_pipeline, counted, micro_batches, smoothed_nll
-from train.recipe import WHERE, PretrainParams, deepspeed_config
+from train.pipeline import Scores, counted, micro_batches, smoothed_nll
+from train.recipe import PretrainParams
 from train.scoring import batch_scores, cut_batches, num_right, sum_nll, to_tensors
+from train.start import start, tensor_group
 from train.training_state import TrainingState, digest
 from train.world import World, sum_over
 
@@ -75,7 +72,7 @@ class Engine:
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         #: state_dict's names, tied ones included, by the parameter's.
         self._keys = {key: names[id(tensor)] for key, tensor in model.state_dict(keep_vars=True).items()}
-        self._deepspeed, self._optimizer = _start(model, params, world, self._scores)
+        self._deepspeed, self._optimizer = start(model, params, world, self._scores)
         engine = self._deepspeed
         if params.engine.pipeline_stages == 1:  # tensor parallelism may have put other tensors there
             names = {id(parameter): name for name, parameter in engine.module.named_parameters()}
@@ -84,7 +81,7 @@ class Engine:
             find_slices(engine, names, shapes, tensor_parallel),
             world.device,
             engine.optimizer.dp_process_group if params.engine.zero_stage and self.layout.data_size > 1 else None,
-            _tensor_group() if tensor_parallel > 1 else None,
+            tensor_group() if tensor_parallel > 1 else None,
         )
         self._optimizer.partitions = partitions
         writer = (self.layout.data_rank * tensor_parallel + self.layout.tensor_rank,
@@ -112,7 +109,7 @@ class Engine:
         learning_rate = set_learning_rate(self._optimizer.param_groups, self.params.learning_rate_factor(step))
         if self.params.model.dropout:
             # Drawn anew each step, so that a run that goes on drops what it would have dropped.
-            torch.manual_seed((self.params.seed << 40) + (self.layout.data_rank << 32) + step)
+            seed_dropout(self.params.seed, step, self.layout.data_rank, self.layout.stage)
         self._optimizer.monitor, self._optimizer.squares = monitor, {}
         self._optimizer.skip = leave_out
         run = self._step_pipeline if self.params.engine.pipeline_stages > 1 else self._step
@@ -248,63 +245,12 @@ class Engine:
         if self.params.engine.pipeline_stages > 1:
             return None
         self._deepspeed.eval()
+        # Not compiled: each length of a text that grows would be compiled again, 3 seconds each.
+        forward = self._deepspeed.module.forward if self.params.engine.compile else self._deepspeed
         with torch.no_grad():
-            logits_BTV: Tensor = self._deepspeed(tokens_BT.to(self.world.device), None)
+            logits_BTV: Tensor = forward(tokens_BT.to(self.world.device), None)
         self._deepspeed.train()
         return logits_BTV
-
-
-def _start(model: nn.Module, params: PretrainParams, world: World, scores: Scores) -> tuple[Any, MuonWithAdamW]:
-    """DeepSpeed's engine, which moves the model to the device and to the precision, and our optimizer in it."""
-    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", category=FutureWarning, module="torch.distributed")  # of DeepSpeed's own calls
-    warnings.filterwarnings("ignore", message="c10d::broadcast_: an autograd kernel")  # AutoTP's and the pipeline's
-    import deepspeed  # only now: it picks its accelerator on import
-
-    deepspeed.utils.logger.setLevel(logging.ERROR)
-    # No op of its own, so that nothing is compiled on first use: its shared-memory collectives take a minute, and a
-    # killed build leaves a lock that the next run waits for.
-    deepspeed.ops.__compatible_ops__ = {}
-    deepspeed.init_distributed(auto_mpi_discovery=False)
-    _check_precision(params.precision)
-    num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    if params.engine.activation_checkpointing:
-        _compute_twice(model, params.engine.zero_stage)
-    if params.engine.compile:
-        model.compile()  # in place: names stay
-    module: Any = model
-    held = None
-    if params.engine.pipeline_stages > 1:
-        module = build_pipeline(model, params.engine.pipeline_stages, params.within_documents, scores)  # type: ignore[arg-type]
-        held = {id(parameter) for parameter in module.parameters()}
-    optimizer = build_optimizer(model, params, held)
-    engine, *_ = deepspeed.initialize(
-        model=module, optimizer=optimizer, config=deepspeed_config(params, world.size, num_parameters)
-    )
-    return engine, optimizer
-
-
-def _check_precision(precision: str) -> None:
-    from deepspeed.accelerator import get_accelerator
-
-    if precision == "fp16" and not get_accelerator().is_fp16_supported():
-        raise CorpusmillError(
-            "this machine does not compute in fp16", where=WHERE, expected="precision: bf16 or fp32", got="fp16",
-            hint="on a CPU it needs AVX512-FP16",
-        )  # fmt: skip
-
-
-def _compute_twice(model: nn.Module, zero_stage: int) -> None:
-    """Each layer keeps its input alone; backward computes the rest again."""
-    for layer in model.model.layers:  # type: ignore[union-attr]
-        # The newer form compares shapes, which ZeRO 3 changes in between.
-        layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=zero_stage == 3)
-
-
-def _tensor_group() -> Any:
-    from deepspeed.utils import groups
-
-    return groups.get_tensor_model_parallel_group()
 
 
 def gradient_norm(module: nn.Module) -> float:

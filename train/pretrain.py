@@ -39,7 +39,7 @@ from train.run import Run
 from train.saved import ModelConfig, file_entry, write_model
 from train.spikes import Judge
 from train.summary import summary
-from train.world import World, join_world, launch, leave, share, wanted_processes
+from train.world import World, join_world, launch, leave, lost_partners, share, wanted_processes
 
 if TYPE_CHECKING:
     from tokenizer.encoding import Encoder
@@ -69,10 +69,11 @@ def main(argv: list[str]) -> None:
     if processes := wanted_processes():
         return launch(STAGE.module, argv, processes)
     world = join_world()
-    if world.leads:
-        _lead(argv, world)
-    elif (task := share(None)) is not None:
-        train(task, world)
+    with lost_partners(world):
+        if world.leads:
+            _lead(argv, world)
+        elif (task := share(None)) is not None:
+            train(task, world)
     leave(world)
 
 

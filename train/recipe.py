@@ -181,6 +181,7 @@ class PretrainParams:
         for name in ("tensor_parallel", "pipeline_stages"):
             parts = getattr(engine, name)
             yield lstm and parts > 1, f"engine.{name} is for the decoder", f"engine.{name}: 1", parts
+        yield (lstm and engine.compile, "torch.compile does not take LSTMs", "engine.compile: false", True)
         yield (lstm and engine.activation_checkpointing, "activation checkpointing is for the decoder",
                "engine.activation_checkpointing: false", True)  # fmt: skip
         # Each process would see the gradient of its own heads in the norm that all heads share.

@@ -4,6 +4,7 @@ One process by plain ``python``; several by ``CORPUSMILL_PROCESSES=N``, ``torchr
 with the same command. How many there are is no parameter: it changes speed, and the results by rounding alone.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import logging
@@ -13,7 +14,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -87,8 +88,18 @@ def launch(module: str, argv: Sequence[str], processes: int) -> None:
 
 
 def join_world() -> World:
-    """Joins the processes that a launcher started, or makes a world of this one alone."""
+    """Joins the processes that a launcher started, or makes a world of this one alone.
+
+    Raises:
+        CorpusmillError: there are more processes on this machine than GPUs.
+    """
     cuda = torch.cuda.is_available()
+    local, devices = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if cuda and local >= devices:
+        raise CorpusmillError(
+            "more processes than GPUs on this machine", where=PROCESSES, expected=f"at most {devices}", got=local + 1,
+            hint="CUDA_VISIBLE_DEVICES= (empty) trains on the CPU",
+        )  # fmt: skip
     if not cuda:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     backend = "nccl" if cuda else "gloo"
@@ -100,7 +111,6 @@ def join_world() -> World:
         os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT="0")
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
-    local = int(os.environ.get("LOCAL_RANK", "0"))
     if cuda:
         torch.cuda.set_device(local)
     return World(dist.get_rank(), dist.get_world_size(), torch.device(f"cuda:{local}" if cuda else "cpu"))
@@ -149,6 +159,28 @@ def agree(error: Exception | None) -> None:
         raise first
     time.sleep(5.0)  # the launcher ends all as soon as one ends
     raise SystemExit(1)
+
+
+@contextlib.contextmanager
+def lost_partners(world: World) -> Iterator[None]:
+    """What a process says when another one died while it waited for it: little, since it is not the one that is ill.
+
+    Raises:
+        CorpusmillError: another process has gone, and no launcher ended this one for it.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # gloo's have no class of their own.
+        lost = isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "by peer"))
+        if world.size == 1 or not lost:
+            raise
+        time.sleep(2.0)  # the launcher ends all as soon as one ends, and says which it was
+        raise CorpusmillError(
+            "another process has ended", where=f"process {world.rank} of {world.size}",
+            got=str(error).splitlines()[0],
+            hint="it has said why, or was killed; run again: training goes on from the last checkpoint",
+        ) from None  # fmt: skip
 
 
 def _end_with_launcher() -> None:
