@@ -112,9 +112,9 @@ def _score_shard(
             part.append(number)
     scores: dict[str, Score] = {}
     for place, (name, part) in enumerate(zip(names, parts, strict=True)):
-        tokens, num_bytes, right = (int(number) for number in sums[:, place])
-        if tokens:  # empty documents alone have no loss
-            score = Score(math.fsum(part), tokens, num_bytes, right)
+        num_tokens, num_bytes, num_right = sums[:, place].tolist()
+        if num_tokens:  # empty documents alone have no loss
+            score = Score(math.fsum(part), num_tokens, num_bytes, num_right)
             key = name or UNKNOWN  # a corpus may call a language so, too
             scores[key] = scores[key] + score if key in scores else score
     return scores
