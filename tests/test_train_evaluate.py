@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import token_shards
 import torch
 from corpora import write_params
 from safetensors.torch import save_file
@@ -136,6 +137,36 @@ def test_bytes_that_the_shard_does_not_declare_and_missing_languages_are_noticed
     with pytest.raises(CorpusmillError, match="nothing tells the languages") as caught:
         score_by_language(model, rows, scoring)
     assert caught.value.hint.startswith("run `dvc repro pack`")
+
+
+def scored_languages(folder: Path, texts: list[str], languages: list[str]) -> dict[tuple[str, str], Score]:
+    of = dict(zip(texts, languages, strict=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(token_shards, "language_of", lambda text: of[text])
+        pack = write_pack(folder / "pack", write_tokenizer(folder / "tokenizer.json"), 16, [
+            (str(index), text) for index, text in enumerate(texts)
+        ])  # fmt: skip
+    rows = TokenRows(pack, "val")
+    encoder = Encoder(folder / "tokenizer.json")
+    scoring = Scoring(evaluate.bytes_of_tokens(encoder), pack / "languages", torch.device("cpu"), True, 4)
+    return score_by_language(small_model(), rows, scoring)
+
+
+def test_a_language_named_unknown_is_added_to_documents_without_one_and_one_without_tokens_has_no_score(
+    tmp_path: Path,
+) -> None:
+    texts = ["abc", "1", "2", "3", "4", "de", "5", "6", "7", "8", "", "9", "10", "11", "12"]
+    languages = ["", *["en"] * 4, "unknown", *["en"] * 4, "語", *["en"] * 4]
+    found = scored_languages(tmp_path, texts, languages)
+    assert {key: (score.tokens, score.bytes) for key, score in found.items()} == {("s", "unknown"): (5, 5)}
+
+
+def test_a_split_without_text_is_refused(tmp_path: Path) -> None:
+    pack = write_pack(tmp_path / "pack", write_tokenizer(tmp_path / "tokenizer.json"), 16, [
+        (str(index), "" if index == 0 else "x") for index in range(5)
+    ])  # fmt: skip
+    with pytest.raises(CorpusmillError, match="no text to score"):
+        evaluate.num_text_tokens(TokenRows(pack, "val"), Encoder(tmp_path / "tokenizer.json"))
 
 
 def test_an_ensemble_is_the_mean_of_the_snapshots_probabilities_and_the_model_of_their_mean_weights(

@@ -150,6 +150,7 @@ def test_the_card_names_what_the_model_was_made_from(tmp_path: Path) -> None:
     assert "- `pack`: manifest sha256 `abc`" in card
     assert re.search(r"weights sha256 `[0-9a-f]{64}`", card)
     assert "`LlamaForCausalLM`, 1 parameters" in card
+    assert "3.000 bits a byte on 2,048 tokens of the validation split" in card  # `pretrain` scores val_rows alone
     assert "sources: not named" in card
     assert "model.onnx" not in card
 

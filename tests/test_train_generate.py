@@ -92,3 +92,13 @@ def test_without_a_model_it_says_how_to_get_one(tmp_path: Path) -> None:
 def test_settings_out_of_range_are_refused(option: str, value: str) -> None:
     with pytest.raises(CorpusmillError, match=f"{option}: out of range"):
         generate.main(["--prompt", "x", option, value])
+
+
+@pytest.mark.parametrize(
+    ("given", "where"), [(["--prompt", "\udcff"], "--prompt"), (["--prompt", "x", "--seed", "-1"], "--seed"),
+                         (["--prompt", "x", "--seed", str(2**64)], "--seed")],
+)  # fmt: skip
+def test_a_prompt_that_is_not_utf_8_and_a_seed_beyond_63_bits_are_refused(given: list[str], where: str) -> None:
+    with pytest.raises(CorpusmillError) as caught:
+        generate.main(given)
+    assert caught.value.where == where

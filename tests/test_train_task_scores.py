@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from token_shards import small_model, write_pack, write_tokenizer, write_trained
+from token_shards import LSTM, small_model, write_pack, write_tokenizer, write_trained
 
 from pipelines.spine.errors import CorpusmillError
 from train import task_scores
+from train.hugging_face import architecture
+from train.saved import ModelConfig
 from train.task_files import TASKS, choose_tasks, read_rows, render, spread
 from train.task_scores import expect_harness, expect_model, in_parts, joined, measured_of, read_searched, table
 
@@ -67,6 +69,13 @@ def test_a_csv_without_a_header_has_the_fields_of_the_task_and_blank_rows_are_co
         ("q.jsonl", "[1]\n", "q.jsonl:1", "a row of quiz lacks a, q"),
         ("q.csv", "\n", "q.csv:1", "other columns"),
         ("q.csv", "1,\n", "q.csv", "no rows"),
+        ("q.csv", "1,a\n2,b\n", "q.csv:2", "no such choice"),
+        ("q.csv", "1,a\n²,b\n", "q.csv:2", "no such choice"),
+        ("q.csv", "1,a\n-1,b\n", "q.csv:2", "no such choice"),
+        ("q.csv", f"1,{'x' * 140_000}\n", "q.csv:1", "not CSV"),
+        ("q.jsonl", '{"a": "good", "q": "x"}\n', "q.jsonl:1", "no such choice"),
+        ("q.jsonl", '{"a": true, "q": "x"}\n', "q.jsonl:1", "no such choice"),
+        ("q.jsonl", '{"a": 1, "q": null}\n', "q.jsonl:1", "a row of quiz lacks q"),
     ],
 )
 def test_rows_of_another_shape_are_refused_with_their_line(
@@ -76,6 +85,17 @@ def test_rows_of_another_shape_are_refused_with_their_line(
     with pytest.raises(CorpusmillError, match=message) as caught:
         read_rows(task)
     assert caught.value.where.endswith(where)
+
+
+def test_a_label_may_be_a_choice_or_its_number_as_text_and_choices_may_stand_in_the_row(tmp_path: Path) -> None:
+    (task,) = quiz(tmp_path, '{"a": "1", "q": "x"}\n{"a": "never", "q": "y"}\n', text=QUIZ.replace("[no,", "[never,"))
+    # lm-eval looks for the text "1" among the choices and would count every answer as wrong.
+    assert [row["a"] for row in read_rows(task).rows] == [1, "never"]
+    path = tmp_path / "piqa.jsonl"
+    for gold, choices in ((2, ["a", "b"]), (0, "ab"), (0, ["a", 1])):
+        path.write_text(json.dumps({"query": "q", "choices": choices, "gold": gold}) + "\n")
+        with pytest.raises(CorpusmillError, match="no such choice"):
+            read_rows(choose_tasks([f"piqa={path}"], TASKS)[0])
 
 
 def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
@@ -163,9 +183,11 @@ def test_what_decontaminate_looked_for_is_known_by_the_files_content(tmp_path: P
 def test_a_folder_without_a_model_or_with_one_that_transformers_does_not_know_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CorpusmillError, match="no exported model"):
         expect_model(tmp_path)
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(CorpusmillError, match="does not know this kind of model"):
-        expect_model(tmp_path)
+    config = ModelConfig(small_model(**LSTM).params, 257, 16, 0, "t" * 64, "document")
+    for document in ({}, architecture(config)):
+        (tmp_path / "config.json").write_text(json.dumps(document))
+        with pytest.raises(CorpusmillError, match="does not know this kind of model"):
+            expect_model(tmp_path)
 
 
 HAS_HARNESS = all(importlib.util.find_spec(name) for name in ("lm_eval", "accelerate"))
@@ -189,7 +211,7 @@ def test_lm_eval_asks_an_exported_model_what_its_rows_say(tmp_path: Path, capsys
     pack, trained = (
         write_pack(tmp_path / "pack", tokenizer), write_trained(tmp_path / "trained", small_model(), tokenizer)
     )  # fmt: skip
-    params = write_params(tmp_path / "params.yaml", export={"num_threads": 1, "check_rows": 1})
+    params = write_params(tmp_path / "params.yaml", export={"num_threads": 1, "check_rows": 1, "onnx": False})
     given = ["--input", str(pack), "--model", str(trained), "--output", str(tmp_path / "out")]
     export.main([*given, "--params", str(params), "--cache", str(tmp_path / "cache")])
     rows = [{"context": "The cat sat on the", "continuation": word} for word in ("mat", "a" * 40, "東")]

@@ -156,6 +156,8 @@ def write_trained(
     config = ModelConfig(model.params, vocab_size, seq_len, 0, Encoder(tokenizer).sha256, attention)
     shards = write_model(folder, config, model.state_dict(), tokenizer)
     (folder / "lineage.json").write_text('{"parents": [{"stage": "pack", "manifest_sha256": "abc"}]}')
-    (folder / "metrics.json").write_text('{"parameters": 1, "tokens": 2, "val": {"bits_per_byte": 3.0}}')
+    (folder / "metrics.json").write_text(
+        '{"parameters": 1, "tokens": 2, "val": {"bits_per_byte": 3.0, "tokens": 2048}}'
+    )
     write_manifest(folder, shards)
     return folder

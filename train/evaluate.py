@@ -128,7 +128,7 @@ def num_text_tokens(rows: TokenRows, encoder: Encoder) -> int:
     """Text tokens of the split's documents, put together again from their pieces.
 
     Raises:
-        CorpusmillError: pieces overlap or leave a gap, or the tokens do not spell the bytes that went in.
+        CorpusmillError: pieces overlap or leave a gap, the tokens do not spell the bytes that went in, or there are none.
     """
     num_bytes = bytes_of_tokens(encoder)
     tokens = 0
@@ -142,6 +142,8 @@ def num_text_tokens(rows: TokenRows, encoder: Encoder) -> int:
                 "the tokens of the shard do not spell its documents", where=str(shard.path),
                 expected=f"{shard.facts.text_bytes:,} bytes", got=f"{spelled:,}", hint="run `dvc repro pack`",
             )  # fmt: skip
+    if not tokens:
+        raise CorpusmillError("there is no text to score", where=rows.where, hint="its documents are all empty")
     return tokens
 
 

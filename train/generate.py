@@ -71,10 +71,16 @@ def _check(args: argparse.Namespace) -> None:
         ("--temperature", args.temperature >= 0, ">= 0"),
         ("--top-k", args.top_k >= 0, ">= 0 (0: all)"),
         ("--top-p", 0 < args.top_p <= 1, "above 0, at most 1"),
+        ("--seed", 0 <= args.seed < 2**63, "0 or more, below 2**63"),
     ):
         if not right:
             value = getattr(args, name.strip("-").replace("-", "_"))
             raise CorpusmillError("out of range", where=name, expected=expected, got=value)
+    try:
+        # What of a command line is not UTF-8 comes as surrogates, which do not encode.
+        args.prompt.encode()
+    except UnicodeError as error:
+        raise CorpusmillError(f"the prompt is not UTF-8: {error}", where="--prompt") from None
 
 
 def _parser() -> argparse.ArgumentParser:

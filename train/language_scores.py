@@ -110,7 +110,11 @@ def _score_shard(
         nll = np.bincount(code, nll_BT.cpu().numpy().astype(np.float64)[row, position], len(names))
         for part, number in zip(parts, nll.tolist(), strict=True):
             part.append(number)
-    return {
-        name or UNKNOWN: Score(math.fsum(part), int(sums[0, place]), int(sums[1, place]), int(sums[2, place]))
-        for place, (name, part) in enumerate(zip(names, parts, strict=True))
-    }
+    scores: dict[str, Score] = {}
+    for place, (name, part) in enumerate(zip(names, parts, strict=True)):
+        num_tokens, num_bytes, num_right = sums[:, place].tolist()
+        if num_tokens:  # empty documents alone have no loss
+            score = Score(math.fsum(part), num_tokens, num_bytes, num_right)
+            key = name or UNKNOWN  # a corpus may call a language so, too
+            scores[key] = scores[key] + score if key in scores else score
+    return scores

@@ -48,6 +48,7 @@ def card(source: Path, config: ModelConfig, files: list[dict[str, Any]] | None, 
         ABOUT.format(
             kind=architecture(config)["architectures"][0], parameters=trained["parameters"], vocab=config.vocab_size,
             seq_len=config.seq_len, tokens=trained["tokens"], bits=trained["val"]["bits_per_byte"],
+            val_tokens=trained["val"]["tokens"],
         ),
         use.replace("START", DOCUMENT_START),
         *([USE_ONNX.replace("START", DOCUMENT_START)] if onnx else []),
@@ -93,7 +94,7 @@ ABOUT = """\
 # A language model by Corpusmill
 
 `{kind}`, {parameters:,} parameters, vocabulary {vocab:,}, context {seq_len} tokens, trained on {tokens:,} tokens;
-{bits:.3f} bits a byte on the validation split.
+{bits:.3f} bits a byte on {val_tokens:,} tokens of the validation split.
 """
 USE_TRANSFORMERS = """\
 ```python

@@ -33,12 +33,14 @@ class Task:
         text: its YAML.
         fields: that every row must have; none: not checked.
         label: the field that holds the right choice, "" for tasks without choices.
+        choices: all of them, or the template that makes them of a row; "" where there are none.
     """
 
     name: str
     text: str
     fields: tuple[str, ...]
     label: str
+    choices: list[str] | str
     rows: Path
 
 
@@ -91,7 +93,7 @@ def read_rows(task: Task) -> TaskRows:
     """The rows of a task's file: JSON lines, or CSV where its name ends so.
 
     Raises:
-        CorpusmillError: a line that is no row, or lacks a field; with its number.
+        CorpusmillError: a line that is no row, lacks a field, or whose label is no choice; with its number.
     """
     try:
         found = list(_csv_rows(task) if task.rows.suffix == ".csv" else _json_rows(task))
@@ -144,7 +146,13 @@ def _read_task(path: Path, rows: Path) -> Task:
             "the task cannot be filled in", where=str(path), expected=f"task: {path.stem}, and {DATA_FILE} for its rows",
             got=f"task: {name}", hint=f"write dataset_path: json, dataset_kwargs: {{data_files: {{test: {DATA_FILE}}}}}",
         )  # fmt: skip
-    return Task(name, text, tuple(metadata.get("fields", ())), metadata.get("label", ""), rows)
+    return Task(name, text, tuple(metadata.get("fields", ())), metadata.get("label", ""), _choices(document), rows)
+
+
+def _choices(document: dict[str, Any]) -> list[str] | str:
+    choices = document.get("doc_to_choice", "")
+    # YAML reads an unquoted yes or no as a truth value, 1 as a number.
+    return [str(choice) for choice in choices] if isinstance(choices, list) else str(choices)
 
 
 def _json_rows(task: Task) -> Iterator[Row]:
@@ -156,20 +164,20 @@ def _json_rows(task: Task) -> Iterator[Row]:
                 row = json.loads(line)
             except ValueError as error:
                 raise CorpusmillError(f"not JSON: {error}", where=f"{task.rows}:{number}") from None
-            lacking = [field for field in task.fields if not isinstance(row, dict) or field not in row]
+            lacking = [field for field in task.fields if not isinstance(row, dict) or row.get(field) is None]
             if lacking:
                 raise CorpusmillError(
                     f"a row of {task.name} lacks {', '.join(lacking)}", where=f"{task.rows}:{number}",
                     expected=", ".join(task.fields), got=", ".join(row) if isinstance(row, dict) else type(row).__name__,
                 )  # fmt: skip
-            yield row
+            yield _labelled(task, row, number)
 
 
 def _csv_rows(task: Task) -> Iterator[Row]:
     with task.rows.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
         names = list(task.fields)
-        for cells in reader:
+        for cells in _cells(task, reader):
             if not names or (reader.line_num == 1 and set(cells) >= set(names)):
                 names = cells  # a header
                 continue
@@ -178,10 +186,47 @@ def _csv_rows(task: Task) -> Iterator[Row]:
                     f"a row of {task.name} has other columns", where=f"{task.rows}:{reader.line_num}",
                     expected=f"{len(names)}: {', '.join(names)}", got=len(cells),
                 )  # fmt: skip
-            row: Row = dict(zip(names, cells, strict=True))
-            if task.label and row[task.label].isdigit():
-                row[task.label] = int(row[task.label])
-            yield row
+            yield _labelled(task, dict(zip(names, cells, strict=True)), reader.line_num)
+
+
+def _cells(task: Task, reader: Any) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise CorpusmillError(
+            f"not CSV: {error}", where=f"{task.rows}:{reader.line_num}", hint="is a quote left open above this line?"
+        ) from None
+
+
+def _labelled(task: Task, row: Row, number: int) -> Row:
+    """The row, its label as a number where it is written as one.
+
+    lm-eval would count every answer to a row as wrong whose label is no choice, and say nothing.
+
+    Raises:
+        CorpusmillError: the label is no choice of the row.
+    """
+    if not task.label or _is_blank(row[task.label]):
+        return row
+    label = row[task.label]
+    choices: Any = task.choices
+    if isinstance(choices, str):
+        named = choices.strip("{} ")
+        choices = row[named] if named in task.fields else None
+    if isinstance(label, str) and label.isdecimal() and label not in (choices or ()):
+        label = int(label)
+    listed = choices is None or (isinstance(choices, list) and all(isinstance(one, str) for one in choices))
+    if isinstance(label, int) and not isinstance(label, bool):
+        right = listed and 0 <= label < (len(choices) if choices is not None else label + 1)
+    else:
+        right = listed and isinstance(label, str) and (choices is None or label in choices)
+    if not right:
+        raise CorpusmillError(
+            f"no such choice in a row of {task.name}", where=f"{task.rows}:{number}",
+            expected=f"{task.label}: a choice or its number, from 0, of {json.dumps(choices, ensure_ascii=False)[:200]}",
+            got=str(label),
+        )  # fmt: skip
+    return {**row, task.label: label}
 
 
 def _is_blank(value: Any) -> bool:

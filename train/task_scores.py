@@ -23,6 +23,7 @@ from pipelines.spine import storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import dump
+from train.hugging_face import LSTM_TYPE
 from train.task_files import TASKS, Task, TaskRows, choose_tasks, copy_beside, read_rows, render, spread
 
 #: Draws for the standard errors of perplexity and correlation (5 % of them); those of shares are computed.
@@ -69,13 +70,15 @@ def expect_model(folder: Path) -> None:
         CorpusmillError: it is none, or its model is of a kind that `transformers` does not know.
     """
     try:
-        known = bool(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures"))
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        known = bool(config.get("architectures")) and config.get("model_type") != LSTM_TYPE
     except (OSError, ValueError):
         raise CorpusmillError("no exported model", where=str(folder), hint="run `dvc repro export`") from None
     if not known:
         raise CorpusmillError(
             "transformers does not know this kind of model", where=str(folder / "config.json"),
-            expected="architectures", hint="lm-eval asks decoders alone; the LSTM has loss and accuracy by `evaluate`",
+            expected="a decoder",
+            hint="lm-eval asks decoders alone; the LSTM has loss and accuracy by `evaluate`",
         )  # fmt: skip
 
 
