@@ -353,3 +353,31 @@ def test_sigterm_ends_a_stage_like_ctrl_c(tmp_path: Path) -> None:
     done = command(arguments(tmp_path, fault="terminate"))
     assert done.returncode == 130
     assert done.stderr == "interrupted; finished units are kept, run again to go on\n"
+
+
+def talk(folder: Path, body: str, *options: str, read: bool) -> tuple[int, str]:
+    """(exit status, standard error) of a command whose output is read, or whose reader has left."""
+    (folder / "talker.py").write_text(f"def main(argv):\n    {body}\n")
+    code = "import sys; from pipelines.spine.command import run_module; sys.exit(run_module('talker'))"
+    paths = os.pathsep.join([str(ROOT), str(folder)])
+    with subprocess.Popen(
+        [sys.executable, *options, "-c", code], env={**os.environ, "PYTHONPATH": paths}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        if not read:
+            process.stdout.close()
+            process.stdout = None
+        _, said = process.communicate(timeout=60)
+        return process.returncode, said
+
+
+@pytest.mark.parametrize(("lines", "options"), [(1, []), (100_000, []), (2, ["-u"])])
+def test_a_reader_that_leaves_ends_a_command_without_a_word(tmp_path: Path, lines: int, options: list[str]) -> None:
+    body = f"[print('a line') for _ in range({lines})]"
+    assert talk(tmp_path, body, *options, read=False) == (141, "")
+    assert talk(tmp_path, body, *options, read=True) == (0, "")
+
+
+def test_another_pipe_that_breaks_is_an_error(tmp_path: Path) -> None:
+    body = "raise BrokenPipeError(32, 'Broken pipe')"
+    assert talk(tmp_path, body, read=True) == (1, "error: a file: broken pipe\n")

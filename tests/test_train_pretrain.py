@@ -438,6 +438,7 @@ def test_the_running_average_is_published_with_its_own_score(place: Place) -> No
     metrics = json.loads((place.folder / "ema" / "metrics.json").read_text())
     assert metrics["weights"] == "ema"
     assert metrics["val_last"]["loss"] == metrics["best"]["loss"] != metrics["val"]["loss"]
+    assert f"publishes the weights of final_weights: ema, val {metrics['val']['loss']:.3f}  " in said
     # Of weights that keep learning, the average lags behind.
     assert metrics["val_last"]["loss"] < metrics["val"]["loss"] < place.curve("ema", "val.csv")[0]["loss"]
 

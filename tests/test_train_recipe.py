@@ -116,6 +116,13 @@ def test_offload_goes_into_the_dictionary() -> None:
         ),
         ({"engine.zero_stage": 4, "optimizer": "adamw"}, "engine.zero_stage is no ZeRO stage"),
         ({"source_weights": {"a": float("nan")}}, "no weight of a source\n  expected: 0 or more"),
+        ({"beta2": 1.0}, "beta2 is no share\n  expected: 0 or more, below 1\n  got: 1.0"),
+        (
+            {"schedule": "wsd", "steps": 30, "warmup_steps": 3, "decay_steps": 28},
+            "wsd falls over decay_steps, which lie after the warm-up\n"
+            "  expected: decay_steps from 1 to steps - warmup_steps = 27\n  got: 28",
+        ),
+        ({"schedule": "wsd", "decay_steps": 0}, "got: 0\n  hint: or take schedule: constant, which does not fall"),
         ({"steps": 0}, "steps is too small\n  expected: >= 1\n  got: 0"),
     ],
 )

@@ -97,7 +97,7 @@ def test_the_command_prints_documents_and_steps(place: Place, capsys: pytest.Cap
 def test_steps_that_were_left_out_are_told_and_an_early_end_is_the_end(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place.metrics.write_text(json.dumps({"steps": 6, "left_out": [3]}))
+    place.metrics.write_text(json.dumps({"steps": 6, "stopped_early": True, "left_out": [3]}))
     trace.main(place.argv("--step", "3"))
     told, _, first, *_ = capsys.readouterr().out.splitlines()
     assert told.endswith(" documents, its update was left out")
@@ -122,6 +122,12 @@ def test_what_no_step_holds_is_refused_with_the_reason(place: Place, asked: tupl
     with pytest.raises(CorpusmillError) as refused:
         trace.main(place.argv(*asked))
     assert message in str(refused.value)
+
+
+def test_a_whole_run_of_fewer_steps_is_no_early_end(place: Place) -> None:
+    steps = place.run().steps
+    place.metrics.write_text(json.dumps({"steps": 6, "stopped_early": False, "left_out": []}))
+    assert place.run().steps == steps > 6
 
 
 def test_damaged_metrics_are_named(place: Place) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -172,9 +173,25 @@ def test_steps_taken_back_are_void_in_the_logs(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_costs_the_logs_and_not_the_run(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file")
-    with watch_of(tmp_path / "logs", io.StringIO()) as watch:
+    stream = io.StringIO()
+    with watch_of(tmp_path / "logs", stream) as watch:
         take(watch, [1])
         watch.sample(1, "text")
+    warning, *_ = stream.getvalue().splitlines()
+    assert warning == f"warning: training goes on without logs in {tmp_path / 'logs'}: file exists"
+
+
+def test_without_tensorboard_one_line_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.record_writer", None)  # as if it were not installed
+    stream = io.StringIO()
+    with watch_of(tmp_path, stream) as watch:
+        take(watch, [1, 2, 1])
+        watch.sample(1, "text")
+    told, sample = stream.getvalue().splitlines()
+    assert told.endswith("no files for TensorBoard; for them `pip install -c constraints.txt tensorboard`")
+    assert sample == "  text"
+    assert [entry["kind"] for entry in entries(tmp_path)] == ["start", "step", "step", "back", "step", "sample"]
+    assert (tmp_path / "samples.txt").read_text() == "--- step 1\ntext\n"
 
 
 def test_a_full_disk_costs_the_logs_and_not_the_run(tmp_path: Path) -> None:
@@ -183,7 +200,9 @@ def test_a_full_disk_costs_the_logs_and_not_the_run(tmp_path: Path) -> None:
     with watch_of(tmp_path, stream) as watch:
         take(watch, [1, 2])
         watch.evaluated(2, 5.0, VAL)
-    assert stream.getvalue().startswith("pretrain 2/10  loss 5.000  ")
+    warning, line = stream.getvalue().splitlines()
+    assert warning == f"warning: training goes on without logs in {tmp_path}: no space left on device"
+    assert line.startswith("pretrain 2/10  loss 5.000  ")
 
 
 def test_silence_says_and_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,4 +7,4 @@ from warm_runs import WarmRuns
 class TrainRuns(WarmRuns):
     """A process from which runs fork; a context manager."""
 
-    modules = ("deepspeed",)
+    modules = ("deepspeed", "tensorboard.summary.writer.record_writer")

@@ -119,7 +119,11 @@ def train(task: Task, world: World) -> Outcome:
             faults.reach(f"pretrain:step:{progress.step}")
         # The last evaluation follows the last checkpoint, so that a run killed here repeats it and nothing else.
         score, train = run.finish(record, progress)
-        return outcome_of(run, progress, score, train)
+        outcome = outcome_of(run, progress, score, train)
+        if params.final_weights != "last":  # what was told so far is of the last weights
+            told = f"val {outcome.val.loss:.3f}  {outcome.val.bits_per_byte:.3f} bits a byte"
+            record.watch.say(f"pretrain publishes the weights of final_weights: {params.final_weights}, {told}")
+        return outcome
 
 
 def _encoder(task: Task) -> "Encoder | None":

@@ -28,7 +28,7 @@ LEAST = {
     "monitor_every": 0, "sample_tokens": 0, "engine.zero_stage": 0, "spikes.skip_before": 0,
 }  # fmt: skip
 #: Numbers from 0 on that stay below 1.
-SHARES = ("bpe_dropout", "label_smoothing", "ema_decay", "final_learning_rate_factor")
+SHARES = ("bpe_dropout", "label_smoothing", "beta1", "beta2", "ema_decay", "final_learning_rate_factor")
 #: Numbers from 0 on.
 AMOUNTS = ("learning_rate", "embedding_learning_rate", "weight_decay", "l1", "gradient_clipping", "spikes.deviations")
 
@@ -128,6 +128,13 @@ class PretrainParams:
         if self.final_weights in needed:
             name, there, expected = needed[self.final_weights]
             _expect(f"final_weights: {self.final_weights} without {name}", there, "has no weights", expected, 0)
+        # A longer fall would begin far below the rate that the warm-up ends at; none at all is another schedule.
+        if self.schedule == "wsd" and not 1 <= self.decay_steps <= self.steps - self.warmup_steps:
+            raise CorpusmillError(
+                "wsd falls over decay_steps, which lie after the warm-up", where=WHERE,
+                expected=f"decay_steps from 1 to steps - warmup_steps = {self.steps - self.warmup_steps}",
+                got=self.decay_steps, hint="or take schedule: constant, which does not fall",
+            )  # fmt: skip
         # The last two checkpoints are kept: from any step, the older one lies at least checkpoint_every back.
         skip_before = self.spikes.skip_before
         if self.spikes.action == "rollback" and skip_before > self.checkpoint_every:

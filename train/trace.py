@@ -225,7 +225,9 @@ def _metrics(path: Path) -> dict[str, Any]:
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return {"steps": int(document["steps"]), "left_out": [int(step) for step in document.get("left_out", [])]}
+        # A whole run's last step is that of the parameters, which may ask for more by now.
+        ended = {"steps": int(document["steps"])} if document.get("stopped_early") else {}
+        return {**ended, "left_out": [int(step) for step in document.get("left_out", [])]}
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError, OSError) as error:

@@ -101,7 +101,7 @@ class Watch:
         self._start = self._drawn = time.monotonic()
         self._pace = Pace(tokens_per_step)
         self._step = first
-        self._files = LogFiles(logs, run, first)
+        self._files = LogFiles(logs, run, first, self.say)
         self._files.entry("start", first, steps=steps, tokens_per_step=tokens_per_step)
 
     def __enter__(self) -> Self:

@@ -6,6 +6,7 @@ Light on purpose: `fetch` runs at every ``dvc repro`` and must end in half a sec
 import importlib
 import itertools
 import os
+import select
 import signal
 import sys
 import threading
@@ -32,6 +33,7 @@ def run_module(module: str) -> int:
     try:
         _follow_dvc()
         main(sys.argv[1:])
+        sys.stdout.flush()  # here, where a reader that has left is an error that can be answered
     except CorpusmillError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -39,9 +41,24 @@ def run_module(module: str) -> int:
         print("interrupted; finished units are kept, run again to go on", file=sys.stderr)
         return 130
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            return 128 + signal.SIGPIPE  # as shells report `yes | head`
         print(f"error: {storage.explained(error, error.filename or 'a file')}", file=sys.stderr)
         return 1
     return 0
+
+
+def _reader_left() -> bool:
+    """Whether what reads our standard output has closed it, as ``head`` does; the rest of the output is dropped then.
+
+    Source: docs.python.org/3/library/signal.html, "Note on SIGPIPE". Another pipe that breaks stays an error.
+    """
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    if not poll.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at exit breaks once more
+    return True
 
 
 class _Interrupted(KeyboardInterrupt):
