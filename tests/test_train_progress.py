@@ -10,9 +10,9 @@ from token_shards import SHAPE, write_tokenizer
 
 from tokenizer.encoding import Encoder
 from train.batches import StepBatch, StepTokens
+from train.checkpoint import CheckpointFolder
 from train.curves import Curve
 from train.progress import EpochSums, Progress
-from train.rollback import drop_later, go_back
 from train.samples import continued
 from train.shape import ModelParams
 from train.snapshots import delete_surplus, mean_weights, surplus, write_snapshot
@@ -106,9 +106,10 @@ def test_going_back_makes_an_earlier_checkpoint_the_latest_and_deletes_the_later
     for step in (3, 6, 9):
         (tmp_path / f"step-{step:09d}").mkdir()
     (tmp_path / "latest").write_text("step-000000009\n")
-    assert go_back(tmp_path, 2) is None
+    checkpoints = CheckpointFolder(tmp_path, leads=True)
+    assert checkpoints.go_back(2) is None
     assert (tmp_path / "latest").read_text() == "step-000000009\n"
-    assert go_back(tmp_path, 7) == tmp_path / "step-000000006"
+    assert checkpoints.go_back(7) == tmp_path / "step-000000006"
     assert (tmp_path / "latest").read_text() == "step-000000006\n"
     assert sorted(path.name for path in tmp_path.glob("step-*")) == ["step-000000003", "step-000000006"]
 
@@ -116,7 +117,7 @@ def test_going_back_makes_an_earlier_checkpoint_the_latest_and_deletes_the_later
 def test_checkpoints_later_than_the_latest_are_deleted(tmp_path: Path) -> None:
     for step in (3, 6):
         (tmp_path / f"step-{step:09d}").mkdir()
-    drop_later(tmp_path, tmp_path / "step-000000003")
+    CheckpointFolder(tmp_path, leads=True).drop_later(tmp_path / "step-000000003")
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000003"]
 
 

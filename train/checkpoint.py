@@ -72,8 +72,32 @@ class CheckpointFolder:
 
     def before(self, step: int) -> Path | None:
         """The last checkpoint of a step below ``step``; only whole ones have these names."""
-        whole = [path for path in self._whole() if int(path.name.partition("-")[2]) < step]
+        whole = [path for path in self._whole() if _step_of(path) < step]
         return whole[-1] if whole else None
+
+    @property
+    def oldest_step(self) -> int:
+        """The step of the first checkpoint that is kept."""
+        return min(map(_step_of, self._whole()))
+
+    def go_back(self, step: int) -> Path | None:
+        """Makes the last checkpoint at or before ``step`` the latest one; None: there is none, and nothing changed.
+
+        The pointer first: a run that dies here goes on from that checkpoint, meets the same loss and goes back again.
+        """
+        earlier = self.before(step + 1)
+        if earlier is None:
+            return None
+        storage.write_text(self.folder / "latest", earlier.name + "\n")
+        faults.reach("pretrain:rollback")
+        self.drop_later(earlier)
+        return earlier
+
+    def drop_later(self, latest: Path) -> None:
+        """Deletes the checkpoints after the latest one: of another course, they would count among the last that are kept."""
+        for path in self._whole():
+            if _step_of(path) > _step_of(latest):
+                shutil.rmtree(path)
 
     def publish(self, step: int) -> None:
         """Makes what was saved the latest checkpoint; until the pointer is written the one before it stands.
@@ -108,6 +132,10 @@ class CheckpointFolder:
             shutil.rmtree(self.saving)
         for path in self.folder.glob(f"{storage.TEMPORARY}*"):
             path.unlink()
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.partition("-")[2])
 
 
 def run_fingerprint(params: Any, versions: Mapping[str, str], module: str, inputs: Iterable[str]) -> str:

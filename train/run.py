@@ -19,7 +19,6 @@ from train.permutation import sample
 from train.progress import EpochSums, Progress
 from train.recipe import PretrainParams
 from train.record import Record
-from train.rollback import checkpoint_steps, drop_later, go_back
 from train.scoring import Score
 from train.snapshots import delete_surplus, write_snapshot
 from train.spikes import persists
@@ -60,7 +59,7 @@ class Run:
         if latest is None:
             return Progress()
         if self.world.leads:
-            drop_later(self.folder, latest)  # a run that went back died before it deleted them
+            self.checkpoints.drop_later(latest)  # a run that went back died before it deleted them
         return self._load(latest)
 
     def save(self, record: Record, progress: Progress) -> None:
@@ -70,7 +69,7 @@ class Run:
         dist.barrier()
         if self.world.leads:
             self.checkpoints.publish(progress.step)
-            delete_surplus(self.folder, self.params.snapshots, min(checkpoint_steps(self.folder)))
+            delete_surplus(self.folder, self.params.snapshots, self.checkpoints.oldest_step)
         dist.barrier()
 
     def evaluate(self, record: Record, progress: Progress) -> Score:
@@ -92,7 +91,8 @@ class Run:
         if progress.stopped_early:
             best = f"{progress.best_loss:.4f} of step {progress.best_step}" if progress.best_loss else "any"
             record.watch.say(
-                f"pretrain stops at step {progress.step}: {progress.worse} evaluations no better than {best}"
+                f"pretrain stops at step {progress.step}: of the last {progress.worse} evaluations none was better than "
+                f"{best}; published are its weights by final_weights: {params.final_weights}, not those of the best"
             )
         return score
 
@@ -127,7 +127,7 @@ class Run:
         if self.world.leads:
             write_evidence(self.folder, self.rows, batch, result, why)
         if action in ("none", "stop") or (action == "skip" and result.applied):
-            self._end(lambda: failure(self.folder, self.rows, batch, why))
+            self._end(lambda: failure(self.folder, self.rows, batch, why, action))
         if persists([*progress.spikes, step], step, self.params.spikes.window):
             self._end(lambda: _persisting(self.folder, self.rows, batch, why, self.params.spikes.window))
         if action == "skip":
@@ -139,7 +139,7 @@ class Run:
     def _roll_back(self, record: Record, progress: Progress, batch: StepBatch, why: str) -> Progress:
         """Back to before the first step to leave out. Each time a step is marked anew, so this ends."""
         first = max(batch.step - self.params.spikes.skip_before, 1)
-        path = share(go_back(self.folder, first - 1) if self.world.leads else None)
+        path = share(self.checkpoints.go_back(first - 1) if self.world.leads else None)
         if path is None:
             self._end(lambda: _no_checkpoint(self.folder, self.rows, batch, why, first))
         earlier = self._load(path)
@@ -201,5 +201,5 @@ def _persisting(folder: Path, rows: TokenRows, batch: StepBatch, why: str, windo
 
 def _no_checkpoint(folder: Path, rows: TokenRows, batch: StepBatch, why: str, first: int) -> CorpusmillError:
     error = failure(folder, rows, batch, f"{why}, and there is no checkpoint before step {first} to go back to")
-    error.hint = "lower checkpoint_every, lengthen spikes.window, or take spikes.action: skip"
+    error.hint = "lower checkpoint_every, lengthen spikes.window, or take spikes.action: skip; each begins anew"
     return error
