@@ -14,7 +14,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.checkpoint import checkpoint
 
 from train.shape import ModelParams
 
@@ -82,16 +81,11 @@ class LstmStack(nn.Module):
 
 
 class LstmModel(nn.Module):
-    """Token ids in, logits out.
-
-    Attributes:
-        activation_checkpointing: compute each layer's activations again in the backward pass instead of holding them.
-    """
+    """Token ids in, logits out."""
 
     def __init__(self, params: ModelParams, vocab_size: int) -> None:
         super().__init__()
         self.params = params
-        self.activation_checkpointing = False
         self.model = LstmStack(params, vocab_size)
         self.lm_head = nn.Linear(params.width, vocab_size, bias=False)
         if params.tie_embeddings:
@@ -108,10 +102,7 @@ class LstmModel(nn.Module):
         # Dropout between layers and never from step to step: Zaremba et al., section 3.1.
         x_BTD = self.model.dropout(self.model.embed_tokens(tokens_BT))
         for layer in self.model.layers:
-            if self.activation_checkpointing and torch.is_grad_enabled():
-                x_BTD, _ = checkpoint(layer, x_BTD, lengths, None, use_reentrant=False)
-            else:
-                x_BTD, _ = layer(x_BTD, lengths, None)
+            x_BTD, _ = layer(x_BTD, lengths, None)
             x_BTD = self.model.dropout(x_BTD)
         logits_BTV: Tensor = self.lm_head(x_BTD)
         return logits_BTV

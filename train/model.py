@@ -20,7 +20,6 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from train.lstm import EMBEDDING_DEVIATION, LstmModel, init_biases
 from train.shape import ModelParams
@@ -154,16 +153,11 @@ class Stack(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Token ids in, logits out.
-
-    Attributes:
-        activation_checkpointing: compute each layer's activations again in the backward pass instead of holding them.
-    """
+    """Token ids in, logits out."""
 
     def __init__(self, params: ModelParams, vocab_size: int) -> None:
         super().__init__()
         self.params = params
-        self.activation_checkpointing = False
         self.model = Stack(params, vocab_size)
         self.lm_head = nn.Linear(params.width, vocab_size, bias=False)
         if params.tie_embeddings:
@@ -190,11 +184,7 @@ class Decoder(nn.Module):
         rotary = (cos.to(x_BTD.dtype), sin.to(x_BTD.dtype))
         grown = []
         for index, layer in enumerate(self.model.layers):
-            if self.activation_checkpointing and torch.is_grad_enabled():
-                # Not reentrant, and with the random state of the first time, so that dropout drops the same.
-                x_BTD, cache = checkpoint(layer, x_BTD, rotary, mask, None, use_reentrant=False)
-            else:
-                x_BTD, cache = layer(x_BTD, rotary, mask, caches[index] if caches else None)
+            x_BTD, cache = layer(x_BTD, rotary, mask, caches[index] if caches else None)
             grown.append(cache)
         return self.lm_head(self.model.norm(x_BTD)), grown
 

@@ -34,7 +34,7 @@ def start(model: nn.Module, params: PretrainParams, world: World, scores: Scores
     _check_precision(params.precision)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     if params.engine.activation_checkpointing:
-        _compute_twice(model, params.engine.zero_stage)
+        compute_twice(model, params.engine.zero_stage)
     if params.engine.compile:
         model.compile()  # in place: names stay
     module: Any = model
@@ -59,7 +59,7 @@ def _check_precision(precision: str) -> None:
         )  # fmt: skip
 
 
-def _compute_twice(model: nn.Module, zero_stage: int) -> None:
+def compute_twice(model: nn.Module, zero_stage: int) -> None:
     """Each layer keeps its input alone; backward computes the rest again."""
     for layer in model.model.layers:  # type: ignore[union-attr]
         # The newer form compares shapes, which ZeRO 3 changes in between.

@@ -135,9 +135,6 @@ class TensorReader:
         self.folder, self._places, self._stack = folder, index["tensors"], stack
         self._open: dict[str, Any] = {}
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._places
-
     def read(self, name: str) -> Tensor:
         """One tensor, fp32 on the CPU."""
         from safetensors import safe_open
