@@ -19,7 +19,7 @@ from pipelines.segment_languages import read_languages
 from pipelines.spine.errors import CorpusmillError
 from pipelines.token_shards import MappedShard
 from train.data import IGNORED, TokenRows
-from train.scoring import Forward, Score, cut_batches, to_tensors
+from train.scoring import Forward, Score, cut_batches, is_right, to_tensors
 
 UNKNOWN = "unknown"
 
@@ -99,7 +99,7 @@ def _score_shard(
         nll_BT = functional.cross_entropy(
             logits_BTV.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
         ).view_as(targets)
-        right_BT = (logits_BTV.argmax(-1) == targets).cpu().numpy()
+        right_BT = is_right(logits_BTV, targets).cpu().numpy()
         row, position = np.nonzero(batch.targets != IGNORED)
         # A scored target is never its segment's first token, so it is of the same segment as the token before it.
         segment = first_segments[np.array(places)[row]] + batch.segments[row, position] - 1

@@ -74,13 +74,18 @@ def sum_nll(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
 
 
 def num_right(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
-    """How many targets that count have the highest logit, int64 scalar; of equal logits each is the highest.
+    """How many targets that count have the highest logit, int64 scalar."""
+    return is_right(logits_BTV, targets_BT).sum()
+
+
+def is_right(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
+    """Which targets that count have the highest logit, bool [B, T]; of equal logits each is the highest.
 
     By the largest value and not by its place: 0.03 instead of 0.12 s of one core for 2,048 x 32,768 logits.
     """
     logits_BTV = logits_BTV.detach()
     logits_BT = logits_BTV.gather(-1, targets_BT.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    return ((logits_BT == logits_BTV.amax(-1)) & (targets_BT != IGNORED)).sum()
+    return (logits_BT == logits_BTV.amax(-1)) & (targets_BT != IGNORED)
 
 
 def to_tensors(batch: Batch, device: torch.device, within_documents: bool) -> tuple[Tensor, Tensor | None, Tensor]:
