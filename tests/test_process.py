@@ -215,7 +215,7 @@ def test_ctrl_c_ends_a_running_stage_with_130_and_leaves_no_process(
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 130
         said = log.read_text().splitlines()
-        assert said[-1] == "interrupted; finished units are kept, run again to go on"
+        assert said[-1] == "interrupted; what is finished is kept, run again to go on"
         assert workers != "1" or len(said) == 1
         wait_until(lambda: not members(process.pid))
     finally:

@@ -352,7 +352,7 @@ def test_an_error_of_the_operating_system_is_one_message_and_status_1(tmp_path: 
 def test_sigterm_ends_a_stage_like_ctrl_c(tmp_path: Path) -> None:
     done = command(arguments(tmp_path, fault="terminate"))
     assert done.returncode == 130
-    assert done.stderr == "interrupted; finished units are kept, run again to go on\n"
+    assert done.stderr == "interrupted; what is finished is kept, run again to go on\n"
 
 
 def talk(folder: Path, body: str, *options: str, read: bool) -> tuple[int, str]:
@@ -376,6 +376,15 @@ def test_a_reader_that_leaves_ends_a_command_without_a_word(tmp_path: Path, line
     body = f"[print('a line') for _ in range({lines})]"
     assert talk(tmp_path, body, *options, read=False) == (141, "")
     assert talk(tmp_path, body, *options, read=True) == (0, "")
+
+
+def test_a_terminal_of_few_characters_gets_escapes_and_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "talker.py").write_text("def main(argv):\n    print('日本 x')\n")
+    code = "import sys; from pipelines.spine.command import run_module; sys.exit(run_module('talker'))"
+    paths = os.pathsep.join([str(ROOT), str(tmp_path)])
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b"\\u65e5\\u672c x\n")
 
 
 def test_another_pipe_that_breaks_is_an_error(tmp_path: Path) -> None:

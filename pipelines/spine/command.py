@@ -4,6 +4,7 @@ Light on purpose: `fetch` runs at every ``dvc repro`` and must end in half a sec
 """
 
 import importlib
+import io
 import itertools
 import os
 import select
@@ -30,6 +31,8 @@ def run_module(module: str) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell's background job ignores it
         signal.signal(signal.SIGINT, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # text of any language, on a terminal of few characters
     try:
         _follow_dvc()
         main(sys.argv[1:])
@@ -38,7 +41,7 @@ def run_module(module: str) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; finished units are kept, run again to go on", file=sys.stderr)
+        print("interrupted; what is finished is kept, run again to go on", file=sys.stderr)
         return 130
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _reader_left():
