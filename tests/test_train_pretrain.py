@@ -211,7 +211,10 @@ def test_a_spike_is_skipped_and_samples_are_said(place: Place) -> None:
     changed = {**STEADY, "spikes.action": "skip", "final_weights": "last", "sample_prompt": "The", "sample_tokens": 2}
     status, said = place.train("skips", **changed)
     assert (status, "step 12: the loss 4.654 is a spike (above 4.515); it is left out" in said) == (0, True)
-    assert "pretrain decoder 16 x 2 x 4 x 2 x 24: 0.008032 M parameters (0.00392 M without embeddings)" in said
+    assert (
+        "pretrain decoder width 16, num_layers 2, num_heads 4, num_kv_heads 2, mlp_width 24: 0.008032 M parameters (0.00392 M without embeddings)"
+        in said
+    )
     assert said.count("The") == 6
     curve, weights = place.curve("skips"), json.loads((place.folder / "skips" / "metrics.json").read_text())
     assert (weights["left_out"], weights["weights"], len(curve)) == ([12], "last", 14)
@@ -222,7 +225,7 @@ def test_training_stops_early_also_when_it_was_killed_there(place: Place) -> Non
                "source_weights": {"s": 0.15}}  # fmt: skip
     status, said = place.train("early", **changed)
     best = place.curve("early", "val.csv")[1]["loss"]
-    told = f"pretrain stops at step 6: 1 evaluations no better than {best:.4f} of step 5"
+    told = f"pretrain stops at step 6: of the last 1 evaluations none was better than {best:.4f} of step 5; published"
     assert (status, told in said) == (0, True)
     metrics = json.loads((place.folder / "early" / "metrics.json").read_text())
     assert (metrics["stopped_early"], metrics["steps"], metrics["best"]["step"]) == (True, 6, 5)

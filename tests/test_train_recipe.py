@@ -123,6 +123,7 @@ def test_offload_goes_into_the_dictionary() -> None:
             "  expected: decay_steps from 1 to steps - warmup_steps = 27\n  got: 28",
         ),
         ({"schedule": "wsd", "decay_steps": 0}, "got: 0\n  hint: or take schedule: constant, which does not fall"),
+        ({"warmup_steps": 9}, "warmup_steps never ends\n  expected: steps = 8 at most\n  got: 9"),
         ({"steps": 0}, "steps is too small\n  expected: >= 1\n  got: 0"),
     ],
 )

@@ -48,14 +48,15 @@ def first_documents(rows: TokenRows, indices: Sequence[int], most: int = 3) -> l
     return list(itertools.islice(found, most))
 
 
-def failure(folder: Path, rows: TokenRows, batch: StepBatch, why: str) -> CorpusmillError:
-    """The error that ends training on this batch."""
+def failure(folder: Path, rows: TokenRows, batch: StepBatch, why: str, action: str = "") -> CorpusmillError:
+    """The error that ends training on this batch; ``action`` is the ``spikes.action`` that did not prevent it."""
+    # Another action is another run: what it would have left out before the last checkpoint is not known.
+    without = "" if action in ("skip", "rollback") else "; or begin anew with spikes.action: skip or rollback"
     documents = ", ".join(first_documents(rows, batch.indices))
     return CorpusmillError(
         why, where=f"pretrain, step {batch.step}",
         got=f"documents {documents}, ...; the whole batch: {evidence_path(folder, batch.step)}",
-        hint="lower pretrain.learning_rate, lengthen warmup_steps, clip (gradient_clipping: 1.0), or go on without "
-        "such steps (spikes.action: skip or rollback)",
+        hint="lower pretrain.learning_rate, lengthen warmup_steps, or clip (gradient_clipping: 1.0)" + without,
     )  # fmt: skip
 
 

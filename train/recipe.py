@@ -128,6 +128,8 @@ class PretrainParams:
         if self.final_weights in needed:
             name, there, expected = needed[self.final_weights]
             _expect(f"final_weights: {self.final_weights} without {name}", there, "has no weights", expected, 0)
+        _expect("warmup_steps", self.warmup_steps <= self.steps, "never ends", f"steps = {self.steps} at most",
+                self.warmup_steps)  # fmt: skip
         # A longer fall would begin far below the rate that the warm-up ends at; none at all is another schedule.
         if self.schedule == "wsd" and not 1 <= self.decay_steps <= self.steps - self.warmup_steps:
             raise CorpusmillError(

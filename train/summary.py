@@ -11,7 +11,8 @@ def summary(params: PretrainParams, facts: ShardFacts, num_slots: int, world_siz
         num_slots: rows an epoch shows.
     """
     model, engine = params.model, params.engine
-    name = model.size if isinstance(model.size, str) else " x ".join(map(str, model.sizes.values()))
+    sizes = model.size if isinstance(model.size, str) else model.sizes
+    name = sizes if isinstance(sizes, str) else ", ".join(f"{name} {size:,}" for name, size in sizes.items())
     parameters = model.num_parameters(facts.vocab_size)
     hidden = model.num_parameters(0)  # linear in the vocabulary: what is left are the layers
     flops = model.flops_per_token(facts.vocab_size, facts.seq_len)

@@ -102,7 +102,7 @@ class Watch:
         self._pace = Pace(tokens_per_step)
         self._step = first
         self._files = LogFiles(logs, run, first, self.say)
-        self._files.entry("start", first, steps=steps, tokens_per_step=tokens_per_step)
+        self._files.entry("start", first, run=run, steps=steps, tokens_per_step=tokens_per_step)
 
     def __enter__(self) -> Self:
         return self
