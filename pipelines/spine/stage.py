@@ -216,7 +216,8 @@ class Job:
 
     def _remove_strays(self, wanted: set[str]) -> None:
         """Deletes what an earlier run left in the folder and this one did not write."""
-        wanted = wanted | {"lineage.json", *([PLACES] if self.root and self.places else [])}
+        elsewhere = set(self.places) if self.root else set()
+        wanted = (wanted - elsewhere) | {"lineage.json", *([PLACES] if elsewhere else [])}
         ledger = Path(self.args.ledger).resolve()
         for path in sorted(self.output.rglob("*")):
             name = path.relative_to(self.output).as_posix()
