@@ -112,6 +112,15 @@ class Workspace:
         for stage, module in zip(STAGES, (extract, quality, clean, decontaminate), strict=True):
             module.main([*self.arguments(stage), *options])
 
+    def explained(self, capsys: pytest.CaptureFixture[str]) -> str:
+        """What `clean` says of one document."""
+        capsys.readouterr()
+        where = ["--input", self.data("extract"), "--quality", self.data("quality"), "--params", str(self.params)]
+        clean.main(["--explain", "bad:3", *where])
+        said = capsys.readouterr().out
+        assert "dropped by quality.low_score" in said
+        return said
+
     def told(self) -> dict[str, str]:
         """Text of every file in the folders of the stages that is neither a shard nor evidence."""
         found = Path(self.data("")).rglob("*.json")
@@ -172,6 +181,7 @@ def test_a_root_changes_no_byte_and_its_workers_need_nothing_of_this_machine(
     size = sum(len(content) for name, content in RAW.items() if name != "quiz.txt")
     assert f"extract: copying 3 files, {size:,} bytes, to {place}/raw\n" in first
 
+    assert workspace.explained(capsys) == local.explained(capsys)
     if kind == "file":
         return
     before = dict(zip(objects.listed(root), objects.versions_of(objects.listed(root)), strict=True))
@@ -249,7 +259,7 @@ def test_a_run_that_is_killed_leaves_no_manifest_and_the_next_one_finishes(
     fetch.main(workspace.arguments("fetch"))
     environment = {**os.environ, "CORPUSMILL_KILL_AT": "extract:linked"}
     command = [sys.executable, "-m", "pipelines.extract", *workspace.arguments("extract")]
-    killed = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, timeout=60)
+    killed = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL
     assert not Path(workspace.data("extract"), "manifest.json").exists()
     capsys.readouterr()
