@@ -63,14 +63,14 @@ def name_of(place: str | Path) -> str:
     return str(place).rpartition("/")[2]
 
 
-def open_input(place: str | Path) -> BinaryIO:
-    """The file to read, seekable; of an object only what is asked for is fetched.
+def open_input(place: str | Path, read_ahead: int = objects.READ_BYTES) -> BinaryIO:
+    """The file to read, seekable; of an object only what is asked for is fetched, ``read_ahead`` bytes at least.
 
     Raises:
         FileNotFoundError: nothing is there.
         CorpusmillError: the store refuses or fails.
     """
-    return objects.open_input(str(place)) if is_remote(place) else open(place, "rb")
+    return objects.open_input(str(place), read_ahead) if is_remote(place) else open(place, "rb")
 
 
 def read_bytes(place: str | Path) -> bytes:
