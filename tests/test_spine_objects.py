@@ -77,7 +77,8 @@ def test_patterns_name_objects_as_they_name_files(store: Store) -> None:
         storage.write_text(storage.join(folder, name), "text")
     named = {
         "*.txt": ["[x].txt", "a.txt"], "**/*.txt": ["[x].txt", "a.txt", "deep/d.txt", "deep/er/e.txt"],
-        "[x].txt": ["[x].txt"], "deep": [], "*/d.txt": ["deep/d.txt"], ".*": [".c.txt"], "deep/**": ["deep/d.txt", "deep/er/e.txt"],
+        "[x].txt": ["[x].txt"], "deep": [], "*/d.txt": ["deep/d.txt"], ".*": [".c.txt"],
+        "deep/**": ["deep/d.txt", "deep/er/e.txt"],
     }  # fmt: skip
     for pattern, names in named.items():
         assert matching(f"{folder}/{pattern}") == [f"{folder}/{name}" for name in names]
