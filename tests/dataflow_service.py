@@ -1,0 +1,195 @@
+"""Enough of the Dataflow service on loopback for Beam's real DataflowRunner, with workers that hold nothing of ours.
+
+A created job is taken apart as the service would: its pipeline and its staged files come out of the object store, the
+packages among them are installed, and the pipeline runs in a process of a clean environment (`dataflow_worker`).
+
+Source of the paths and fields: cloud.google.com/dataflow/docs/reference/rest/v1b3/projects.locations.jobs.
+"""
+
+import hashlib
+import itertools
+import json
+import subprocess
+import threading
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+
+from clean_environment import create_environment, install
+
+WORKER = Path(__file__).with_name("dataflow_worker.py")
+
+
+@dataclass
+class DataflowJob:
+    """A job as it was submitted, and what became of it."""
+
+    id: str
+    body: dict[str, Any]
+    state: str = "JOB_STATE_PENDING"
+    messages: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def pool(self) -> dict[str, Any]:
+        """The one worker pool that was asked for."""
+        (pool,) = self.body["environment"]["workerPools"]
+        return pool
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The pipeline options that workers see."""
+        return self.body["environment"]["sdkPipelineOptions"]["options"]
+
+    @property
+    def staged(self) -> dict[str, str]:
+        """Name -> URL of each staged file."""
+        found = {package["name"]: package["location"] for package in self.pool.get("packages", [])}
+        return {name: location.replace("storage.googleapis.com/", "gs://", 1) for name, location in found.items()}
+
+    def describe(self) -> dict[str, Any]:
+        """What the service answers about it."""
+        asked = {name: self.body[name] for name in ("name", "type", "clientRequestId", "labels") if name in self.body}
+        return {**asked, "id": self.id, "currentState": self.state}
+
+    def tell(self, importance: str, text: str) -> None:
+        """Adds a job message; each has a second of its own, by which Beam asks for the later ones."""
+        time = f"2026-01-01T00:00:{len(self.messages):02d}Z"
+        number = f"{len(self.messages):04d}"
+        self.messages.append(
+            {"id": number, "time": time, "messageText": text, "messageImportance": f"JOB_MESSAGE_{importance}"}
+        )
+
+
+class DataflowService:
+    """The service; a context manager. Jobs run one after another, and all it was asked for stays in ``jobs``.
+
+    Args:
+        folder: for staged files and the workers' environment.
+        store: address of the storage emulator, ``http://localhost:1``.
+    """
+
+    def __init__(self, folder: Path, store: str) -> None:
+        self.folder, self.store = folder, store
+        self.jobs: list[DataflowJob] = []
+        #: Beam asks every five seconds. So the answer to a submission comes when the job has ended, unless a test
+        #: wants to see it wait.
+        self.answers_at_once = False
+        self._lock = threading.Lock()
+        self._installed: dict[str, Path] = {}
+        self._numbers = itertools.count(1)
+
+    def __enter__(self) -> Self:
+        self._python = create_environment(self.folder / "environment")
+        with (self.folder / "worker.log").open("w") as log:
+            self._worker = subprocess.Popen(
+                [str(self._python), "-I", str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                text=True, cwd=self.folder, env={"STORAGE_EMULATOR_HOST": self.store, "PATH": "/usr/bin:/bin"},
+            )  # fmt: skip
+        self._server = ThreadingHTTPServer(("localhost", 0), _handler(self))
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._worker.communicate(timeout=30)
+
+    @property
+    def endpoint(self) -> str:
+        """For ``--dataflow_endpoint``."""
+        return f"http://localhost:{self._server.server_address[1]}"
+
+    def create(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Takes a job in and runs it; what the service answers."""
+        job = DataflowJob(f"2026-01-01_00_00_00-{next(self._numbers)}", body)
+        self.jobs.append(job)
+        if self.answers_at_once:
+            answer = job.describe()
+            threading.Thread(target=self._run, args=(job,), daemon=True).start()
+            return answer
+        self._run(job)
+        return job.describe()
+
+    def job(self, number: str) -> DataflowJob:
+        """The job of that id."""
+        return next(job for job in self.jobs if job.id == number)
+
+    def _run(self, job: DataflowJob) -> None:
+        folder = self.folder / job.id
+        (folder / "empty").mkdir(parents=True)
+        try:
+            with self._lock:
+                job.state = "JOB_STATE_RUNNING"
+                job.tell("BASIC", "Worker configuration: as asked for")
+                said = self._run_on_worker(job, folder)
+        except Exception as error:
+            said = f"the service itself failed: {error!r}"
+        if said:
+            job.tell("ERROR", said)
+        job.state = "JOB_STATE_FAILED" if said else "JOB_STATE_DONE"
+
+    def _run_on_worker(self, job: DataflowJob, folder: Path) -> str:
+        """The traceback of what failed, "" where nothing did."""
+        (folder / "pipeline.pb").write_bytes(self._read(job.options["pipelineUrl"]))
+        for name, url in job.staged.items():
+            (folder / name).write_bytes(self._read(url))
+        named = folder / "extra_packages.txt"  # what a worker installs of the staged files, in this order
+        packages = [self._install(folder / name) for name in named.read_text().split()] if named.exists() else []
+        request = {
+            "pipeline": str(folder / "pipeline.pb"), "packages": [str(place) for place in packages],
+            "folder": str(folder / "empty"), "failure": str(folder / "failure"),
+        }  # fmt: skip
+        assert self._worker.stdin is not None
+        assert self._worker.stdout is not None
+        self._worker.stdin.write(json.dumps(request) + "\n")
+        self._worker.stdin.flush()
+        if self._worker.stdout.readline().strip() == "0":
+            return ""
+        failure = folder / "failure"
+        return failure.read_text() if failure.exists() else "the worker was killed"
+
+    def _install(self, package: Path) -> Path:
+        """The folder that holds the package; equal files are installed once."""
+        digest = hashlib.sha256(package.read_bytes()).hexdigest()
+        if digest not in self._installed:
+            target = self.folder / f"installed-{digest[:12]}"
+            install(self._python, package, target)
+            self._installed[digest] = target
+        return self._installed[digest]
+
+    def _read(self, url: str) -> bytes:
+        bucket, _, name = url.removeprefix("gs://").partition("/")
+        place = f"{self.store}/download/storage/v1/b/{bucket}/o/{urllib.parse.quote(name, safe='')}?alt=media"
+        with urllib.request.urlopen(place, timeout=30) as answer:
+            return answer.read()
+
+
+def _handler(service: DataflowService) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(service.create(json.loads(body)))
+
+        def do_GET(self) -> None:
+            parts = urllib.parse.urlparse(self.path).path.split("/jobs/")[1].split("/")
+            job = service.job(parts[0])
+            self._answer({"jobMessages": job.messages} if parts[1:] == ["messages"] else job.describe())
+
+        def _answer(self, document: dict[str, Any]) -> None:
+            text = json.dumps(document).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *about: object) -> None:
+            pass
+
+    return Handler
