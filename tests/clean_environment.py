@@ -26,9 +26,13 @@ def create_environment(folder: Path) -> Path:
     site = next(folder.glob("lib/python*/site-packages"))
     (site / "packages.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     python = folder / "bin" / "python"
-    found = subprocess.run([python, "-I", "-c", "import pipelines"], cwd=folder, capture_output=True, text=True)
-    assert "ModuleNotFoundError: No module named 'pipelines'" in found.stderr
     return python
+
+
+def run_python(python: Path, code: str) -> str:
+    """What the code prints in that environment, run in the root folder."""
+    done = subprocess.run([str(python), "-I", "-c", code], check=True, capture_output=True, text=True, cwd="/")
+    return done.stdout.strip()
 
 
 def build_project(folder: Path) -> tuple[Path, Path]:
