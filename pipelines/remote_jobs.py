@@ -17,6 +17,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from apache_beam.runners.runner import PipelineResult
 
 from pipelines.runner import kind_of
+from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 
 JOB_LOG = Path("logs") / "beam-jobs.log"
@@ -35,14 +36,15 @@ def prepare(options: PipelineOptions, stage: str, store: str) -> None:
         stage: which one is run.
         store: where units go, a folder or a URL.
     Raises:
-        CorpusmillError: Dataflow's workers would write to this machine's disk, or no job server answers.
+        CorpusmillError: the workers would write to disks of their own, or no job server answers.
     """
+    in_containers = options.view_as(PortableOptions).environment_type == "DOCKER"
+    if (kind_of(options) == "dataflow" or in_containers) and not storage.is_remote(store):
+        raise CorpusmillError(
+            "workers do not see this machine's disk", where="storage.root", got=store, expected="gs://bucket/folder",
+            hint="set storage.root in params.yaml, or the environment variable CORPUSMILL_ROOT",
+        )  # fmt: skip
     if kind_of(options) == "dataflow":
-        if not store.startswith("gs://"):
-            raise CorpusmillError(
-                "Dataflow's workers do not see this machine's disk", where="storage.root", expected="gs://bucket/corpus",
-                got=store, hint="set storage.root in params.yaml, or the environment variable CORPUSMILL_ROOT",
-            )  # fmt: skip
         cloud = options.view_as(GoogleCloudOptions)
         cloud.job_name = cloud.job_name or f"corpusmill-{stage}-{uuid.uuid4().hex[:8]}"
         cloud.labels = [*(cloud.labels or []), f"corpusmill-stage={stage}"]
@@ -107,7 +109,7 @@ class _OnTerminal(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         wanted = record.levelno >= logging.WARNING or record.msg.startswith(SHOWN) or "JOB_MESSAGE_BASIC: " in text
-        if not wanted or not text.strip() or record.exc_info:
+        if not wanted or not text.strip() or record.exc_info or text.startswith("Console URL"):
             return
         lines = text.strip().splitlines()
         short = lines[0] if len(lines) == 1 else f"{lines[0]} ... {lines[-1].strip()}"

@@ -86,7 +86,7 @@ class DataflowService:
         with (self.folder / "worker.log").open("w") as log:
             self._worker = subprocess.Popen(
                 [str(self._python), "-I", str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                text=True, cwd=self.folder, env={"STORAGE_EMULATOR_HOST": self.store, "PATH": "/usr/bin:/bin"},
+                text=True, cwd=self.folder, env=self._environment_of_workers(),
             )  # fmt: skip
         self._server = ThreadingHTTPServer(("localhost", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -97,6 +97,11 @@ class DataflowService:
         self._server.shutdown()
         self._server.server_close()
         self._worker.communicate(timeout=30)
+
+    def _environment_of_workers(self) -> dict[str, str]:
+        """All that a worker is given, as on a machine of its own."""
+        cache = str(self.folder / "local-copies")
+        return {"STORAGE_EMULATOR_HOST": self.store, "CORPUSMILL_LOCAL_CACHE": cache, "PATH": "/usr/bin:/bin"}
 
     @property
     def endpoint(self) -> str:
