@@ -25,6 +25,7 @@ CONNECT_SECONDS = 5.0
 PACKAGING = "docs/runners.md says how workers get the project"
 #: Of all that Beam logs at INFO, what a person waits for; job messages beside it.
 SHOWN = ("Submitted job", "To access the Dataflow monitoring console", "Job %s is in state")
+MOST_CHARS = 300
 OURS = "pipelines.spine.errors.CorpusmillError: "
 
 
@@ -82,7 +83,7 @@ def messages(options: PipelineOptions) -> Iterator[None]:
     if kind_of(options) != "dataflow":
         yield
         return
-    logger = logging.getLogger("apache_beam.runners.dataflow")
+    logger = logging.getLogger("apache_beam")
     JOB_LOG.parent.mkdir(parents=True, exist_ok=True)
     handlers = [_OnTerminal(), logging.FileHandler(JOB_LOG, encoding="utf-8")]
     handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -111,8 +112,8 @@ class _OnTerminal(logging.Handler):
         wanted = record.levelno >= logging.WARNING or record.msg.startswith(SHOWN) or "JOB_MESSAGE_BASIC: " in text
         if not wanted or not text.strip() or record.exc_info or text.startswith("Console URL"):
             return
-        lines = text.strip().splitlines()
-        short = lines[0] if len(lines) == 1 else f"{lines[0]} ... {lines[-1].strip()}"
+        lines = [line.strip()[:MOST_CHARS] for line in text.strip().splitlines()]
+        short = lines[0] if len(lines) == 1 else f"{lines[0]} ... {lines[-1]}"
         clear = "\r\x1b[K" if sys.stderr.isatty() else ""
         print(f"{clear}dataflow: {short}", file=sys.stderr, flush=True)
 
@@ -140,8 +141,10 @@ def explained(error: Exception, options: PipelineOptions) -> Exception:
 
 def _of_dataflow(error: Exception, text: str, options: PipelineOptions) -> Exception:
     if hasattr(error, "result"):
+        told = text.partition("Error:\n")[2]
+        said = "" if told in ("", "None") else _last_line(told)  # it may fail before Beam asks for messages
         return CorpusmillError(
-            "the job failed", where=_job(error, options), got=_last_line(text), hint=f"all of it is in {JOB_LOG}"
+            "the job failed", where=_job(error, options), got=said, hint=f"all that Beam says of it is in {JOB_LOG}"
         )
     hints = {
         "DefaultCredentialsError": "`gcloud auth application-default login`, or GOOGLE_APPLICATION_CREDENTIALS",
@@ -160,7 +163,8 @@ def _of_dataflow(error: Exception, text: str, options: PipelineOptions) -> Excep
     )
     if refused or module in ("google", "grpc", "requests") or isinstance(error, OSError):
         return CorpusmillError(
-            f"the job was not submitted: {_one_line(text)}", hint=hints.get(name, f"all of it is in {JOB_LOG}")
+            f"the job was not submitted: {_one_line(text)}",
+            hint=hints.get(name, f"all that Beam says of it is in {JOB_LOG}"),
         )
     return error
 

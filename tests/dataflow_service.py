@@ -20,6 +20,8 @@ from typing import Any, Self
 
 from clean_environment import create_environment, install
 
+#: Dataflow tries a work item four times.
+MOST_ATTEMPTS = 4
 WORKER = Path(__file__).with_name("dataflow_worker.py")
 
 
@@ -28,9 +30,12 @@ class DataflowJob:
     """A job as it was submitted, and what became of it."""
 
     id: str
+    path: str
     body: dict[str, Any]
     state: str = "JOB_STATE_PENDING"
     messages: list[dict[str, str]] = field(default_factory=list)
+    attempts: int = 0
+    cancelled: threading.Event = field(default_factory=threading.Event)
 
     @property
     def pool(self) -> dict[str, Any]:
@@ -48,6 +53,11 @@ class DataflowJob:
         """Name -> URL of each staged file."""
         found = {package["name"]: package["location"] for package in self.pool.get("packages", [])}
         return {name: location.replace("storage.googleapis.com/", "gs://", 1) for name, location in found.items()}
+
+    @property
+    def said(self) -> str:
+        """The text of its last message."""
+        return self.messages[-1]["messageText"] if self.messages else ""
 
     def describe(self) -> dict[str, Any]:
         """What the service answers about it."""
@@ -77,6 +87,10 @@ class DataflowService:
         #: Beam asks every five seconds. So the answer to a submission comes when the job has ended, unless a test
         #: wants to see it wait.
         self.answers_at_once = False
+        #: A job that waits for workers until it is cancelled.
+        self.has_no_workers = False
+        #: Where the first worker of the next job dies (`pipelines.spine.faults`); Dataflow starts another one.
+        self.dies_at = ""
         self._lock = threading.Lock()
         self._installed: dict[str, Path] = {}
         self._numbers = itertools.count(1)
@@ -108,9 +122,9 @@ class DataflowService:
         """For ``--dataflow_endpoint``."""
         return f"http://localhost:{self._server.server_address[1]}"
 
-    def create(self, body: dict[str, Any]) -> dict[str, Any]:
+    def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Takes a job in and runs it; what the service answers."""
-        job = DataflowJob(f"2026-01-01_00_00_00-{next(self._numbers)}", body)
+        job = DataflowJob(f"2026-01-01_00_00_00-{next(self._numbers)}", path, body)
         self.jobs.append(job)
         if self.answers_at_once:
             answer = job.describe()
@@ -123,39 +137,57 @@ class DataflowService:
         """The job of that id."""
         return next(job for job in self.jobs if job.id == number)
 
+    def cancel(self, number: str) -> dict[str, Any]:
+        """Ends a waiting job; what the service answers."""
+        job = self.job(number)
+        job.cancelled.set()
+        return job.describe()
+
     def _run(self, job: DataflowJob) -> None:
-        folder = self.folder / job.id
-        (folder / "empty").mkdir(parents=True)
-        try:
-            with self._lock:
-                job.state = "JOB_STATE_RUNNING"
-                job.tell("BASIC", "Worker configuration: as asked for")
-                said = self._run_on_worker(job, folder)
-        except Exception as error:
-            said = f"the service itself failed: {error!r}"
+        with self._lock:
+            job.state = "JOB_STATE_RUNNING"
+            job.tell("BASIC", "Worker configuration: as asked for")
+            if self.has_no_workers:
+                job.cancelled.wait(60)
+                job.state = "JOB_STATE_CANCELLED"
+                return
+            try:
+                said = self._run_on_workers(job, self.folder / job.id)
+            except Exception as error:
+                said = f"the service itself failed: {error!r}"
         if said:
             job.tell("ERROR", said)
         job.state = "JOB_STATE_FAILED" if said else "JOB_STATE_DONE"
 
-    def _run_on_worker(self, job: DataflowJob, folder: Path) -> str:
-        """The traceback of what failed, "" where nothing did."""
+    def _run_on_workers(self, job: DataflowJob, folder: Path) -> str:
+        """The traceback of what failed, "" where nothing did. An error is final; a worker that dies is not."""
+        folder.mkdir()
         (folder / "pipeline.pb").write_bytes(self._read(job.options["pipelineUrl"]))
         for name, url in job.staged.items():
             (folder / name).write_bytes(self._read(url))
         named = folder / "extra_packages.txt"  # what a worker installs of the staged files, in this order
         packages = [self._install(folder / name) for name in named.read_text().split()] if named.exists() else []
+        dies_at, self.dies_at = self.dies_at, ""
+        for job.attempts in range(1, MOST_ATTEMPTS + 1):
+            status = self._ask_worker(folder, packages, dies_at if job.attempts == 1 else "")
+            if status >= 0:
+                return (folder / "failure").read_text() if status else ""
+            job.tell("WARNING", f"A worker was lost (status {status})")
+        return "The job failed because its workers were lost too often"
+
+    def _ask_worker(self, folder: Path, packages: list[Path], dies_at: str) -> int:
+        """The exit status of one attempt."""
+        empty = folder / f"empty-{len(list(folder.iterdir()))}"
+        empty.mkdir()
         request = {
             "pipeline": str(folder / "pipeline.pb"), "packages": [str(place) for place in packages],
-            "folder": str(folder / "empty"), "failure": str(folder / "failure"),
+            "folder": str(empty), "failure": str(folder / "failure"), "dies_at": dies_at,
         }  # fmt: skip
         assert self._worker.stdin is not None
         assert self._worker.stdout is not None
         self._worker.stdin.write(json.dumps(request) + "\n")
         self._worker.stdin.flush()
-        if self._worker.stdout.readline().strip() == "0":
-            return ""
-        failure = folder / "failure"
-        return failure.read_text() if failure.exists() else "the worker was killed"
+        return int(self._worker.stdout.readline())
 
     def _install(self, package: Path) -> Path:
         """The folder that holds the package; equal files are installed once."""
@@ -179,7 +211,11 @@ def _handler(service: DataflowService) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            self._answer(service.create(json.loads(body)))
+            self._answer(service.create(self.path.partition("?")[0], json.loads(body)))
+
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(service.cancel(self.path.partition("?")[0].rpartition("/")[2]))
 
         def do_GET(self) -> None:
             parts = urllib.parse.urlparse(self.path).path.split("/jobs/")[1].split("/")

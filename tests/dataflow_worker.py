@@ -1,7 +1,7 @@
 """Runs submitted pipelines where this project is not installed: the workers of `dataflow_service`, one process a job.
 
-Started by the Python of a clean environment, it reads one JSON request a line (pipeline, packages, folder, failure) and
-answers each with the exit status of a fork that has run it. Beam is imported once; nothing of the project ever is
+Started by the Python of a clean environment, it reads one JSON request a line (the arguments of `_run_job`) and answers
+each with the exit status of a fork that has run it. Beam is imported once; nothing of the project ever is
 before a job's own packages are in place.
 """
 
@@ -28,7 +28,7 @@ def serve() -> None:
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
-def _run_job(pipeline: str, packages: list[str], folder: str, failure: str) -> None:
+def _run_job(pipeline: str, packages: list[str], folder: str, failure: str, dies_at: str) -> None:
     """What a fork does; it never comes back.
 
     Args:
@@ -36,9 +36,12 @@ def _run_job(pipeline: str, packages: list[str], folder: str, failure: str) -> N
         packages: folders that hold the installed packages of the job.
         folder: an empty one, to run in.
         failure: the file that takes the traceback of what fails.
+        dies_at: a point of `pipelines.spine.faults`, or "".
     """
     signal.alarm(120)  # a job that hangs ends, and its test fails
     os.chdir(folder)
+    if dies_at:
+        os.environ["CORPUSMILL_KILL_AT"] = dies_at
     sys.path[:0] = packages
     status = 1
     try:
