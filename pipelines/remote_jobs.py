@@ -22,6 +22,9 @@ from pipelines.spine.errors import CorpusmillError
 
 JOB_LOG = Path("logs") / "beam-jobs.log"
 CONNECT_SECONDS = 5.0
+#: Beam's ``job_server_timeout``, says its help, is no limit of a job. It is: a job of Beam's local job server that took
+#: longer failed with DEADLINE_EXCEEDED.
+DEFAULT_TIMEOUT_SECONDS, LONGEST_JOB_SECONDS = 300, 30 * 24 * 3600
 PACKAGING = "docs/runners.md says how workers get the project"
 #: Of all that Beam logs at INFO, what a person waits for; job messages beside it.
 SHOWN = ("Submitted job", "To access the Dataflow monitoring console", "Job %s is in state")
@@ -49,9 +52,11 @@ def prepare(options: PipelineOptions, stage: str, store: str) -> None:
         cloud = options.view_as(GoogleCloudOptions)
         cloud.job_name = cloud.job_name or f"corpusmill-{stage}-{uuid.uuid4().hex[:8]}"
         cloud.labels = [*(cloud.labels or []), f"corpusmill-stage={stage}"]
-    endpoint = options.view_as(PortableOptions).job_endpoint
-    if endpoint and endpoint != "embed":
-        _refuse_silent(endpoint)
+    portable = options.view_as(PortableOptions)
+    if portable.job_server_timeout == DEFAULT_TIMEOUT_SECONDS:
+        portable.job_server_timeout = LONGEST_JOB_SECONDS
+    if portable.job_endpoint and portable.job_endpoint != "embed":
+        _refuse_silent(portable.job_endpoint)
 
 
 def _refuse_silent(endpoint: str) -> None:

@@ -13,8 +13,12 @@ from corpora import words
 from test_decontaminate import fetched, one_set
 from warm_runs import PipelineRuns
 
+from pipelines.spine import storage
+from pipelines.spine.manifest import read_manifest
+
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("extract", "clean", "dedup", "decontaminate", "shard", "count", "learn", "pack")
+SUBMITTED = tuple(stage for stage in STAGES if stage != "learn")  # which needs no Beam
 BOILERPLATE = "This line stands in every text of the source, and so it goes away."
 #: The repository's parameters, but for what a small corpus needs to give every step something to do.
 CHANGED = {
@@ -91,3 +95,21 @@ def start(arguments: list[str], folder: Path, environment: dict[str, str]) -> su
         [sys.executable, "-m", *arguments], cwd=folder, env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
+
+
+def same_texts(here: Path, there: Path) -> None:
+    """The manifest, the ledger and whatever else lies in a stage's folder there is equal to what lies here."""
+    texts = sorted(path.relative_to(there) for path in there.rglob("*") if path.is_file())
+    names = [name for name in texts if str(name) not in ("lineage.json", "places.json")]
+    assert {Path("manifest.json"), Path("ledger.json")} <= set(names)
+    assert [(there / name).read_bytes() for name in names] == [(here / name).read_bytes() for name in names]
+
+
+def same_shards(here: Path, there: Path, prefix: str) -> None:
+    """What workers left under the root for the manifest there is, byte for byte, what lies here."""
+    manifest = read_manifest(there)
+    assert manifest.shards
+    for shard in manifest.shards:
+        place = manifest.place_of(shard)
+        assert place.startswith(prefix)
+        assert storage.read_bytes(place) == (here / shard.name).read_bytes()

@@ -14,14 +14,21 @@ from pathlib import Path
 
 import pytest
 from clean_environment import ROOT, build_project
-from dataflow_runs import STAGES, LaunchRuns, command, start, write_runner_file, write_workspace
+from dataflow_runs import (
+    STAGES,
+    SUBMITTED,
+    LaunchRuns,
+    command,
+    same_shards,
+    same_texts,
+    start,
+    write_runner_file,
+    write_workspace,
+)
 from dataflow_service import DataflowJob, DataflowService
 from stores import gcs_server
 
 from pipelines.spine import storage
-from pipelines.spine.manifest import read_manifest
-
-SUBMITTED = tuple(stage for stage in STAGES if stage != "learn")  # which needs no Beam
 
 
 @dataclass
@@ -89,17 +96,8 @@ def test_a_stage_on_dataflow_leaves_the_manifest_the_ledger_and_the_bytes_of_a_l
     assert flow.jobs[stage]
     assert {job.state for job in flow.jobs[stage]} == {"JOB_STATE_DONE"}
     here, there = flow.folder / "here" / stage, flow.folder / "there" / stage
-    texts = sorted(path.relative_to(there) for path in there.rglob("*") if path.is_file())
-    names = [name for name in texts if str(name) not in ("lineage.json", "places.json")]
-    assert {Path("manifest.json"), Path("ledger.json")} <= set(names)
-    assert [(there / name).read_bytes() for name in names] == [(here / name).read_bytes() for name in names]
-    # The sums of the manifest, of the objects that the workers left.
-    manifest = read_manifest(there)
-    assert manifest.shards
-    for shard in manifest.shards:
-        place = manifest.place_of(shard)
-        assert place.startswith("gs://words/corpus/units/")
-        assert storage.read_bytes(place) == (here / shard.name).read_bytes()
+    same_texts(here, there)
+    same_shards(here, there, "gs://words/corpus/units/")
 
 
 def test_the_flow_gives_every_stage_something_to_do(flow: Cloud) -> None:

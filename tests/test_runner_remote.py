@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, PortableOptions
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
 from stores import free_port
 
@@ -53,6 +53,13 @@ def test_a_job_server_that_does_not_answer_is_said_at_once() -> None:
     said = refusal(PipelineOptions(["--runner=PortableRunner", f"--job_endpoint=localhost:{port}"]), "/here/.cache")
     assert said.startswith(f"job_endpoint localhost:{port}: no job server answers\n  got: ")
     assert said.endswith("\n  hint: start one, or name the right one: docs/runners.md")
+
+
+def test_beam_s_timeout_of_a_job_server_does_not_end_a_job_of_more_than_five_minutes() -> None:
+    options = PipelineOptions(["--runner=PortableRunner", "--job_endpoint=embed"])
+    assert options.view_as(PortableOptions).job_server_timeout == 300
+    remote_jobs.prepare(options, "clean", "/here/.cache")
+    assert options.view_as(PortableOptions).job_server_timeout == 2_592_000
 
 
 class Job:
