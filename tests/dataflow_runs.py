@@ -34,8 +34,8 @@ class LaunchRuns(PipelineRuns):
                "google.cloud.storage")  # fmt: skip
 
 
-def write_workspace(folder: Path) -> None:
-    """Raw files, parameters and an evaluation set below the folder."""
+def write_workspace(folder: Path, *outputs: Path) -> None:
+    """Raw files, parameters and an evaluation set below the folder; its texts in the cache of each folder of outputs."""
     (folder / "raw").mkdir(parents=True)
     for part in range(3):
         lines = [json.dumps({"id": f"{part}-{index}", "text": text_of(part, index)}) for index in range(14)]
@@ -48,6 +48,8 @@ def write_workspace(folder: Path) -> None:
     copied = " ".join(words(205, 20))  # stands in one of the texts
     (folder / "quiz.jsonl").write_text(json.dumps({"question": copied, "answer": "yes"}) + "\n")
     fetched(folder, one_set(folder / "quiz.jsonl"))
+    for output in outputs:
+        shutil.copytree(folder / "cache" / "raw", output / "cache" / "raw")
 
 
 def text_of(part: int, index: int) -> str:

@@ -63,7 +63,7 @@ class Cloud:
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     folder = tmp_path_factory.mktemp("dataflow")
-    write_workspace(folder / "workspace")
+    write_workspace(folder / "workspace", folder / "here", folder / "there")
     for name in ("service", "runs"):
         (folder / name).mkdir()
     with pytest.MonkeyPatch.context() as patch, gcs_server() as store:

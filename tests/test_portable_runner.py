@@ -26,7 +26,7 @@ WORKER_POOL = "apache_beam.runners.worker.worker_pool_main"
 THREADS = """
 import sys, time
 from apache_beam.runners.worker.worker_pool_main import BeamFnExternalWorkerPoolServicer
-BeamFnExternalWorkerPoolServicer.start(port=int(sys.argv[1]))
+address, server = BeamFnExternalWorkerPoolServicer.start(port=int(sys.argv[1]))
 time.sleep(3600)
 """
 
@@ -70,7 +70,7 @@ def worker_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def cluster(worker_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
-    write_workspace(folder / "workspace")
+    write_workspace(folder / "workspace", folder / "here", folder / "there")
     for name in ("elsewhere", "runs"):
         (folder / name).mkdir()
     ports = [free_port() for _ in range(3)]
