@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
@@ -28,6 +29,7 @@ READ_BYTES = 8 << 20
 #: One call's patience is the client library's; a whole transfer is begun again so often, with growing pauses.
 ATTEMPTS = 5
 FIRST_PAUSE_SECONDS = 0.5
+DELETED_AT_ONCE = 16
 GCS_PATIENCE = timedelta(seconds=30)
 #: Words of an answer that another attempt will not change. Source: the texts of AWS's and Google's error codes.
 DENIED = ("ACCESS_DENIED", "PERMISSION_DENIED", "UNAUTHENTICATED", "INVALID_ACCESS_KEY", "SIGNATURE_DOES_NOT_MATCH",
@@ -175,9 +177,14 @@ def delete(place: str) -> None:
 
 
 def delete_tree(place: str) -> None:
-    """Takes away all objects under a folder."""
-    for one in listed(place):
-        delete(one)
+    """Takes away all objects under a folder, many at a time; nothing happens where there is none."""
+    store, key = _opened(place)
+    found = listed(place)
+    if found and place.startswith("s3://"):
+        retried(lambda: store.delete_dir(key.rstrip("/")), place)  # a thousand a request, and the marks of folders too
+        return
+    with ThreadPoolExecutor(DELETED_AT_ONCE) as threads:
+        list(threads.map(delete, found))
 
 
 def retried(call: Callable[[], Answer], place: str) -> Answer:

@@ -133,6 +133,13 @@ class UnitCache:
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
             return list(threads.map(self.receipt, units))
 
+    def are_sound(self, units: Sequence[Unit]) -> list[bool]:
+        """`is_sound` of each, many requests at a time where they lie in a store."""
+        if not storage.is_remote(self.root):
+            return [self.is_sound(unit) for unit in units]
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
+            return list(threads.map(self.is_sound, units))
+
     def is_sound(self, unit: Unit) -> bool:
         """Whether the unit is finished and every byte is still what its receipt says.
 
