@@ -11,7 +11,8 @@ Run by ``dvc repro pretrain``, or alone:
 
 Stopped at any time, run again: it goes on from the last checkpoint with the same batches and, on the CPU, the same
 losses to the last bit. Several processes: ``CORPUSMILL_PROCESSES=4 python -m train.pretrain ...``, or the same
-command under ``torchrun`` or ``deepspeed``. What keeps it stable: ``docs/training_stability.md``.
+command under ``torchrun``, ``deepspeed`` or ``srun``: ``docs/cluster.md``. What keeps it stable:
+``docs/training_stability.md``.
 """
 
 import argparse
@@ -30,7 +31,9 @@ from train.checkpoint import CheckpointFolder, run_fingerprint
 from train.determinism import set_deterministic
 from train.engine import Engine
 from train.inputs import expect_a_step, expect_tokenizer, open_splits
+from train.launch import started_others
 from train.model import build_model, init_weights
+from train.nodes import expect_alike, naming
 from train.order import Order
 from train.outcome import Outcome, ledger_of, metrics, outcome_of, snapshot_paths
 from train.recipe import PretrainParams
@@ -38,8 +41,9 @@ from train.record import Record, curve_names
 from train.run import Run
 from train.saved import ModelConfig, file_entry, write_model
 from train.spikes import Judge
+from train.stop import STATUS, StopRequest
 from train.summary import summary
-from train.world import World, join_world, launch, leave, lost_partners, share, wanted_processes
+from train.world import World, join_world, left_at_end, lost_partners, share
 
 if TYPE_CHECKING:
     from tokenizer.encoding import Encoder
@@ -66,20 +70,21 @@ class Task:
 
 def main(argv: list[str]) -> None:
     """The command."""
-    if processes := wanted_processes():
-        return launch(STAGE.module, argv, processes)
+    if started_others(STAGE.module, argv):
+        return
     world = join_world()
-    with lost_partners(world):
+    with left_at_end(world), lost_partners(world):
         if world.leads:
             _lead(argv, world)
         elif (task := share(None)) is not None:
             train(task, world)
-    leave(world)
 
 
 def train(task: Task, world: World) -> Outcome:
     """Trains to the last step, from the last checkpoint where there is one."""
     params = task.params
+    machines = expect_alike(world, STAGE.module, VERSIONS, task.pack, task.tokenizer, task.folder)
+    stop = StopRequest(task.folder, world)
     set_deterministic(params.engine.num_threads, params.seed)
     rows, val = open_splits(task.pack)
     order = Order(params.seed, rows.sources, params.source_weights)
@@ -92,7 +97,7 @@ def train(task: Task, world: World) -> Outcome:
     run = Run(params, world, engine, rows, val, encoder, checkpoints, order.num_slots)
     progress = run.resume()
     with Record.opened(task.folder, task.logs, params, rows.facts, progress, world) as record:
-        record.watch.say(summary(params, rows.facts, order.num_slots, world.size))
+        record.watch.say(summary(params, rows.facts, order.num_slots, world.size) + naming(machines))
         faults.reach("pretrain:start")
         while progress.step < params.steps and not progress.stopped_early:
             batch = batches.of(progress.step + 1)
@@ -114,9 +119,14 @@ def train(task: Task, world: World) -> Outcome:
             due = progress.step % params.evaluate_every == 0 or progress.epoch_ended(order.num_slots)
             if due and not last:
                 run.evaluate(record, progress)
-            if progress.step % params.checkpoint_every == 0 or last or progress.stopped_early:
+            last = last or progress.stopped_early
+            stopping = stop.agreed() and not last
+            if progress.step % params.checkpoint_every == 0 or last or stopping:
                 run.save(record, progress)
             faults.reach(f"pretrain:step:{progress.step}")
+            if stopping:
+                record.watch.say(f"pretrain stops after step {progress.step} as asked: saved, run again to go on")
+                raise SystemExit(STATUS)
         # The last evaluation follows the last checkpoint, so that a run killed here repeats it and nothing else.
         score, train = run.finish(record, progress)
         outcome = outcome_of(run, progress, score, train)
