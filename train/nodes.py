@@ -32,7 +32,7 @@ Facts = dict[tuple[str, str], str]
 
 def expect_alike(
     world: World, module: str, versions: Sequence[str], pack: str, tokenizer: Path, folder: Path
-) -> dict[str, int]:
+) -> dict[int, str]:
     """Passes when all machines have what process 0 has, and see its checkpoint folder; every process calls it.
 
     Args:
@@ -41,13 +41,13 @@ def expect_alike(
         pack: the folder of token shards, as each machine finds it.
         folder: of the checkpoints.
     Returns:
-        host -> its processes, in the order of their numbers.
+        number of the first process on each machine -> its host.
     Raises:
         CorpusmillError: in the leading process; names the machine and what differs.
         SystemExit: in the others.
     """
     if world.size == 1:
-        return {socket.gethostname(): 1}
+        return {0: socket.gethostname()}
     hosts: list[str] = [""] * world.size
     dist.all_gather_object(hosts, socket.gethostname())
     first_here = int(os.environ.get("LOCAL_RANK", "0")) == 0  # the others of a machine read the same disks
@@ -62,13 +62,12 @@ def expect_alike(
     dist.all_gather_object(found, facts)
     agree(_difference(found, hosts) if world.leads else None)
     _expect_one_folder(world, folder, hosts, first_here)
-    return {host: hosts.count(host) for host in hosts}
+    return {rank: hosts[rank] for rank, facts in enumerate(found) if facts is not None}
 
 
-def naming(machines: Mapping[str, int]) -> str:
+def naming(machines: Mapping[int, str]) -> str:
     """What is said of the machines; nothing of one."""
-    leading, *others = machines
-    return f" on {len(machines)} machines; {leading} leads and publishes" if others else ""
+    return f" on {len(machines)} machines; {machines[0]} leads and publishes" if len(machines) > 1 else ""
 
 
 def facts_here(world: World, module: str, versions: Sequence[str], pack: str, tokenizer: Path) -> Facts:

@@ -36,6 +36,7 @@ from train.model import build_model, init_weights
 from train.nodes import expect_alike, naming
 from train.order import Order
 from train.outcome import Outcome, ledger_of, metrics, outcome_of, snapshot_paths
+from train.pulse import pulse
 from train.recipe import PretrainParams
 from train.record import Record, curve_names
 from train.run import Run
@@ -96,7 +97,10 @@ def train(task: Task, world: World) -> Outcome:
     checkpoints = CheckpointFolder(task.folder, world.leads)
     run = Run(params, world, engine, rows, val, encoder, checkpoints, order.num_slots)
     progress = run.resume()
-    with Record.opened(task.folder, task.logs, params, rows.facts, progress, world) as record:
+    with (
+        pulse(world, machines),
+        Record.opened(task.folder, task.logs, params, rows.facts, progress, world) as record,
+    ):
         record.watch.say(summary(params, rows.facts, order.num_slots, world.size) + naming(machines))
         faults.reach("pretrain:start")
         while progress.step < params.steps and not progress.stopped_early:
