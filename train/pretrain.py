@@ -87,7 +87,7 @@ def train(task: Task, world: World) -> Outcome:
     machines = expect_alike(world, STAGE.module, VERSIONS, task.pack, task.tokenizer, task.folder)
     stop = StopRequest(task.folder, world)
     set_deterministic(params.engine.num_threads, params.seed)
-    rows, val = open_splits(task.pack)
+    rows, val = open_splits(task.pack, checked=True)
     order = Order(params.seed, rows.sources, params.source_weights)
     encoder = _encoder(task)
     batches = Batches(rows, order, params, encoder)
@@ -186,7 +186,7 @@ def _plan(job: Job, world: World) -> Task:
 
 
 def _publish(job: Job, task: Task, outcome: Outcome) -> None:
-    params, facts = task.params, open_splits(task.pack)[0].facts
+    params, facts = task.params, open_splits(task.pack, checked=True)[0].facts
     config = ModelConfig(
         params.model, facts.vocab_size, facts.seq_len, facts.document_start_id, facts.tokenizer_sha256, params.attention
     )
