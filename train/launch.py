@@ -54,6 +54,11 @@ def started_others(module: str, argv: Sequence[str]) -> bool:
     return False
 
 
+def without_rank(argv: Sequence[str]) -> list[str]:
+    """The options without DeepSpeed's own: its launcher says the local rank in the environment and again there."""
+    return [option for option in argv if not option.startswith("--local_rank=")]
+
+
 def _wanted_processes() -> int:
     text = os.environ.get(PROCESSES, "1")
     if not text.isdigit() or int(text) < 1:

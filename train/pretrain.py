@@ -31,7 +31,7 @@ from train.checkpoint import CheckpointFolder, run_fingerprint
 from train.determinism import set_deterministic
 from train.engine import Engine
 from train.inputs import expect_a_step, expect_tokenizer, open_splits
-from train.launch import started_others
+from train.launch import started_others, without_rank
 from train.model import build_model, init_weights
 from train.nodes import expect_alike, naming
 from train.order import Order
@@ -44,7 +44,7 @@ from train.saved import ModelConfig, file_entry, write_model
 from train.spikes import Judge
 from train.stop import STATUS, StopRequest
 from train.summary import summary
-from train.world import World, join_world, left_at_end, lost_partners, share
+from train.world import World, end_after_leader, join_world, left_at_end, lost_partners, share
 
 if TYPE_CHECKING:
     from tokenizer.encoding import Encoder
@@ -76,9 +76,11 @@ def main(argv: list[str]) -> None:
     world = join_world()
     with left_at_end(world), lost_partners(world):
         if world.leads:
-            _lead(argv, world)
+            _lead(without_rank(argv), world)
         elif (task := share(None)) is not None:
             train(task, world)
+        else:
+            end_after_leader()
 
 
 def train(task: Task, world: World) -> Outcome:

@@ -142,7 +142,15 @@ def agree(error: Exception | None) -> None:
         if rank and isinstance(first, CorpusmillError):
             first.where = f"process {rank} on {host}: {first.where}"
         raise first
-    time.sleep(5.0)  # the launcher ends all as soon as one ends
+    end_after_leader()
+
+
+def end_after_leader() -> NoReturn:
+    """Ends a process that does not lead, a moment later than the one that says what is wrong.
+
+    The launcher ends all as soon as one ends.
+    """
+    time.sleep(5.0)
     raise SystemExit(1)
 
 
