@@ -23,7 +23,7 @@ from train.data import TokenRows
 from train.stop import StopRequest
 from train.world import World
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +93,19 @@ def test_a_checkpoint_folder_that_is_not_shared_is_refused(pair: WarmPair, tmp_p
     assert f"error: {tmp_path / 'a'}: the checkpoint folder is not that of process 1 on " in said
     assert "expected: one folder that all machines see" in said
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "a", tmp_path / "b"]
+
+
+def test_a_machine_that_falls_silent_ends_the_others(pair: WarmPair) -> None:
+    began = time.monotonic()
+    (status, said), (other, woken) = pair.run(
+        "--silent", "5", module="two_machines", env={"CORPUSMILL_LOST_SECONDS": "2"}
+    )
+    assert time.monotonic() - began < 50  # of the 60 that both would sleep
+    assert (status, other) == (1, 1)
+    assert re.match(
+        r"error: process 0 on \S+: process 1 on node-b has said nothing for 2 s\n  hint: look whether", said
+    )
+    assert "the place where the processes met has not answered for 2 s" in woken
 
 
 def test_a_machine_that_does_not_come_and_a_host_that_is_none_are_named(pair: WarmPair) -> None:

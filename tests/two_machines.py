@@ -5,8 +5,10 @@ Where this process may make network namespaces, each machine has a network of it
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -63,7 +65,7 @@ class Launched:
 
     def wait(self) -> list[int]:
         """The exit statuses."""
-        return [process.wait(timeout=90) for process in self.processes]
+        return [process.wait(timeout=180) for process in self.processes]
 
     def end(self) -> None:
         for process in self.processes:
@@ -150,10 +152,18 @@ class WarmPair:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Compares two machines, each with the checkpoint folder on its command line."""
+    """Compares two machines, each with the checkpoint folder on its command line; ``--silent``: one is halted a while."""
     from train.nodes import expect_alike
+    from train.pulse import pulse
     from train.world import join_world, left_at_end
 
     world = join_world()
     with left_at_end(world):
-        expect_alike(world, "train.pretrain", (), OPTIONS[1], Path(OPTIONS[3]), Path(argv[0]))
+        if argv[0] != "--silent":
+            expect_alike(world, "train.pretrain", (), OPTIONS[1], Path(OPTIONS[3]), Path(argv[0]))
+            return
+        with pulse(world, {0: "node-a", 1: "node-b"}):
+            if not world.leads:
+                subprocess.Popen(["sh", "-c", f"sleep {argv[1]}; kill -CONT {os.getpid()}"])
+                os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(60)
