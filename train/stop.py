@@ -31,7 +31,8 @@ class StopRequest:
         if world.leads:
             self.file.unlink(missing_ok=True)  # meant for an earlier life
         signal.signal(signal.SIGUSR1, self._note)
-        if "SLURM_STEP_ID" in os.environ and world.size > 1:
+        # Not below torchrun, which says by SIGTERM that another process has died.
+        if world.size > 1 and "SLURM_STEP_ID" in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ:
             signal.signal(signal.SIGTERM, self._note)
 
     def agreed(self) -> bool:
