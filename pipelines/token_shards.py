@@ -36,7 +36,7 @@ class SplitRows:
     """
 
     def __init__(self, folder: str | Path, split: str, checked: bool = False) -> None:
-        self._manifest = manifest = read_manifest(folder)
+        manifest = read_manifest(folder)
         entries = manifest.of_split(split)
         if not checked or not manifest.places:
             manifest.check()
@@ -98,11 +98,6 @@ class SplitRows:
     def _holding(self, indices: Iterable[int]) -> list[int]:
         """The numbers of the shards that hold these rows, each once, in that order."""
         return list(dict.fromkeys(bisect.bisect_right(self._ends, index) for index in indices))
-
-    def evidence(self, kind: str, shard: MappedShard) -> Path | None:
-        """The file of a kind that goes with a shard, where such files lie in a store; else None."""
-        name = f"{kind}/{shard.name}"
-        return self._manifest.local_evidence(name) if name in self._manifest.places else None
 
     def rows(self) -> Iterator[Row]:
         return (self.row(index) for index in range(self.num_rows))
