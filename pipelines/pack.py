@@ -127,7 +127,7 @@ class PackUnit:
 
     Args:
         params: how rows are made.
-        tokenizer: path of ``tokenizer.json``; loaded once a worker.
+        tokenizer: place of ``tokenizer.json``; loaded once a worker.
     """
 
     params: PackParams
@@ -140,7 +140,8 @@ class PackUnit:
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """The counts of each batch of documents, then the rows: packing looks at all lengths of the unit together."""
         path = unit.inputs[0].path
-        documents = (as_documents(batch, path) for batch in read_batches(path))
+        batches = read_batches(path, sha256=unit.inputs[0].sha256)
+        documents = (as_documents(batch, path) for batch in batches)
         split = unit.name.partition("-")[0]
         try:
             yield from pack_documents(documents, self._loaded(), self.params, split, unit)
@@ -152,7 +153,7 @@ class PackUnit:
 
     def _loaded(self) -> Encoder:
         if self._encoder is None:
-            self._encoder = Encoder(Path(self.tokenizer))
+            self._encoder = Encoder(storage.local_copy(self.tokenizer))
         return self._encoder
 
     def __getstate__(self) -> dict:
@@ -169,14 +170,15 @@ def main(argv: Sequence[str]) -> None:
         tokenizer = Path(job.args.tokenizer).resolve()
         Encoder(tokenizer)  # a tokenizer that cannot be read fails here, not in every worker
         job.also_read.append(str(tokenizer.parent))
-        part = UnitInput(str(tokenizer), storage.sha256_file(tokenizer), tokenizer.stat().st_size)
+        place = job.for_workers(tokenizer)
+        part = UnitInput(place, storage.sha256_file(tokenizer), tokenizer.stat().st_size)
         units = [
             Unit(_with_split(unit), unit.source, (*unit.inputs, part), unit.settings)
-            for unit in plan_documents(job.inputs)
+            for unit in job.units_for_workers(plan_documents(job.inputs))
         ]
         cache = job.unit_cache()
-        process_units(job, units, PackUnit(job.params, str(tokenizer)), cache)
-        shards = [shard for unit in units if (receipt := cache.receipt(unit)) for shard in receipt.shards]
+        process_units(job, units, PackUnit(job.params, place), cache)
+        shards = [shard for receipt in cache.receipts(units) if receipt for shard in receipt.shards]
         job.publish_units(units, PackUnit.counts, cache=cache, texts=dataset_files(shards))
 
 

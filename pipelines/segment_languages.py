@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.manifest import NAME, read_manifest
 
 #: The kind of these files among what lies beside the shards: their folder.
 LANGUAGES = "languages"
@@ -25,6 +26,21 @@ def languages_of_segments(languages: pa.Array, document: np.ndarray) -> pa.Recor
         document: the index in ``languages`` of each segment's document, in row order.
     """
     return pa.RecordBatch.from_arrays([languages.take(pa.array(document))], schema=SCHEMA)
+
+
+def languages_file(folder: Path, name: str) -> Path:
+    """The file of one shard: in the folder, or where the manifest above the folder says that it lies in a store.
+
+    Args:
+        folder: ``data/pack/languages``, which need not be there with a storage root.
+        name: of the shard.
+    """
+    if (folder / name).exists() or not (folder.parent / NAME).exists():
+        return folder / name
+    try:
+        return read_manifest(folder.parent).local_evidence(f"{folder.name}/{name}")
+    except FileNotFoundError:
+        return folder / name
 
 
 def read_languages(path: Path, num_segments: int) -> tuple[np.ndarray, list[str]]:

@@ -46,8 +46,8 @@ class MappedShard:
         CorpusmillError: not an Arrow stream, another one than a token shard, or batches of another size than 1,024.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, name: str = "") -> None:
+        self.path, self.name = path, name or path.name  # a local copy of an object is called otherwise
         try:
             reader = pa.ipc.open_stream(pa.memory_map(str(path)))
             self.facts = _facts(reader.schema, path)  # before the columns: another program's stream lacks both
@@ -122,7 +122,7 @@ class MappedShard:
         for offset, tokens in pieces:
             if offset != length - 1:
                 raise CorpusmillError(
-                    "a document's pieces overlap or leave a gap", where=f"{self.path.name}: {doc_id}",
+                    "a document's pieces overlap or leave a gap", where=f"{self.name}: {doc_id}",
                     expected=f"a piece at token {length - 1}", got=f"one at {offset}", hint="run `dvc repro pack`",
                 )  # fmt: skip
             length += len(tokens) - 1
@@ -201,7 +201,7 @@ class SplitRows:
     def __init__(self, folder: str | Path, split: str) -> None:
         manifest = read_manifest(folder).check()
         shards = manifest.of_split(split)
-        self.shards = [MappedShard(manifest.local(shard)) for shard in shards]
+        self.shards = [MappedShard(manifest.local(shard), shard.name) for shard in shards]
         self.where = f"{manifest.folder}: {split}"
         if not self.shards or not sum(shard.num_rows for shard in self.shards):
             raise CorpusmillError(
@@ -257,7 +257,7 @@ def _expect_common(shard: MappedShard, first: MappedShard) -> None:
     if shard.facts.common != first.facts.common:
         raise CorpusmillError(
             "shards of one folder were packed in different ways", where=str(shard.path),
-            expected=f"{first.facts.common} as in {first.path.name}", got=shard.facts.common,
+            expected=f"{first.facts.common} as in {first.name}", got=shard.facts.common,
             hint="(tokenizer sha256, seq_len, document start, vocabulary) must agree: run `dvc repro pack`",
         )  # fmt: skip
 

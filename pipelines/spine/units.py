@@ -15,7 +15,7 @@ from stat import S_ISREG
 
 import pyarrow.parquet as pq
 
-from pipelines.spine import storage
+from pipelines.spine import objects, storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import NAME, Shard, dump, read_manifest
@@ -45,7 +45,9 @@ class UnitInput:
 
 
 def stamp_of(path: str | Path) -> tuple[int, int] | None:
-    """Size and mtime in ns of a file, None for what is no file: a change of either betrays a change of bytes."""
+    """Size and mtime in ns of a file or object, None for what is neither: a change of either betrays other bytes."""
+    if storage.is_remote(path):
+        return objects.version_of(str(path))
     try:
         status = Path(path).stat()
     except OSError:
@@ -130,6 +132,13 @@ class UnitCache:
             return [self.receipt(unit) for unit in units]
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
             return list(threads.map(self.receipt, units))
+
+    def are_sound(self, units: Sequence[Unit]) -> list[bool]:
+        """`is_sound` of each, many requests at a time where they lie in a store."""
+        if not storage.is_remote(self.root):
+            return [self.is_sound(unit) for unit in units]
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
+            return list(threads.map(self.is_sound, units))
 
     def is_sound(self, unit: Unit) -> bool:
         """Whether the unit is finished and every byte is still what its receipt says.
