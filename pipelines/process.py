@@ -88,7 +88,7 @@ def run_pipeline(job: Job, build: Callable[[beam.Pipeline], object]) -> None:
         build: a function from the pipeline's root to its last collection.
     """
     options = runner_options(job.runner_args)
-    remote_jobs.prepare(options, job.stage.name, job.store)
+    remote_jobs.prepare(options, job.stage.name, job.store, job.progress_folder)
     try:
         with remote_jobs.messages(options):
             pipeline = beam.Pipeline(runner=local_processes(options), options=options)

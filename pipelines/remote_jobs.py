@@ -6,6 +6,7 @@ goes to ``logs/beam-jobs.log``. A failed job is one error of ours. Ctrl-C cancel
 
 import contextlib
 import logging
+import shutil
 import socket
 import sys
 import uuid
@@ -32,22 +33,24 @@ MOST_CHARS = 300
 OURS = "pipelines.spine.errors.CorpusmillError: "
 
 
-def prepare(options: PipelineOptions, stage: str, store: str) -> None:
+def prepare(options: PipelineOptions, stage: str, store: str, progress_folder: Path) -> None:
     """Refuses a job that could not run elsewhere, and gives one that can a name.
 
     Args:
         options: Beam's.
         stage: which one is run.
         store: where units go, a folder or a URL.
+        progress_folder: where workers of this machine say how far they are; taken away from others.
     Raises:
         CorpusmillError: the workers would write to disks of their own, or no job server answers.
     """
-    in_containers = options.view_as(PortableOptions).environment_type == "DOCKER"
-    if (kind_of(options) == "dataflow" or in_containers) and not storage.is_remote(store):
-        raise CorpusmillError(
-            "workers do not see this machine's disk", where="storage.root", got=store, expected="gs://bucket/folder",
-            hint="set storage.root in params.yaml, or the environment variable CORPUSMILL_ROOT",
-        )  # fmt: skip
+    if kind_of(options) == "dataflow" or options.view_as(PortableOptions).environment_type == "DOCKER":
+        if not storage.is_remote(store):
+            raise CorpusmillError(
+                "workers do not see this machine's disk", where="storage.root", got=store, expected="gs://bucket/folder",
+                hint="set storage.root in params.yaml, or the environment variable CORPUSMILL_ROOT",
+            )  # fmt: skip
+        shutil.rmtree(progress_folder, ignore_errors=True)
     if kind_of(options) == "dataflow":
         cloud = options.view_as(GoogleCloudOptions)
         cloud.job_name = cloud.job_name or f"corpusmill-{stage}-{uuid.uuid4().hex[:8]}"

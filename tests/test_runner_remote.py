@@ -11,13 +11,18 @@ from stores import free_port
 
 from pipelines import remote_jobs
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.progress import Display, Heartbeat
+from pipelines.spine.units import Unit
 
 DATAFLOW = ["--runner=DataflowRunner", "--project=p", "--region=r"]
 
 
+NOWHERE = Path("/no/such/folder")
+
+
 def refusal(options: PipelineOptions, store: str) -> str:
     with pytest.raises(CorpusmillError) as caught:
-        remote_jobs.prepare(options, "clean", store)
+        remote_jobs.prepare(options, "clean", store, NOWHERE)
     return str(caught.value)
 
 
@@ -29,14 +34,22 @@ def test_workers_that_do_not_see_this_disk_need_a_root_in_a_store(given: list[st
     )
 
 
+def test_of_workers_elsewhere_the_progress_line_claims_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "progress"
+    folder.mkdir()
+    with Display("clean", "documents", [Unit("a", "a", ()), Unit("b", "b", ())], Heartbeat(str(folder))) as display:
+        remote_jobs.prepare(PipelineOptions(DATAFLOW), "clean", "gs://bucket/corpus", folder)
+        assert re.fullmatch(r"clean    2 units elsewhere  in 0\.\d s", display.line(done=True))
+
+
 def test_workers_that_may_share_a_disk_need_none() -> None:
     for given in (["--runner=FlinkRunner", "--flink_master=[local]"], ["--runner=FnApiRunner"]):
-        remote_jobs.prepare(PipelineOptions(given), "clean", "/here/.cache")
+        remote_jobs.prepare(PipelineOptions(given), "clean", "/here/.cache", NOWHERE)
 
 
 def test_a_dataflow_job_is_named_and_labelled_by_its_stage() -> None:
     options = PipelineOptions([*DATAFLOW, "--labels=team=words"])
-    remote_jobs.prepare(options, "clean", "gs://bucket/corpus")
+    remote_jobs.prepare(options, "clean", "gs://bucket/corpus", NOWHERE)
     cloud = options.view_as(GoogleCloudOptions)
     assert re.fullmatch(r"corpusmill-clean-[0-9a-f]{8}", cloud.job_name)
     assert cloud.labels == ["team=words", "corpusmill-stage=clean"]
@@ -44,7 +57,7 @@ def test_a_dataflow_job_is_named_and_labelled_by_its_stage() -> None:
 
 def test_a_name_that_is_given_stays() -> None:
     options = PipelineOptions([*DATAFLOW, "--job_name=mine"])
-    remote_jobs.prepare(options, "clean", "gs://bucket/corpus")
+    remote_jobs.prepare(options, "clean", "gs://bucket/corpus", NOWHERE)
     assert options.view_as(GoogleCloudOptions).job_name == "mine"
 
 
@@ -58,7 +71,7 @@ def test_a_job_server_that_does_not_answer_is_said_at_once() -> None:
 def test_beam_s_timeout_of_a_job_server_does_not_end_a_job_of_more_than_five_minutes() -> None:
     options = PipelineOptions(["--runner=PortableRunner", "--job_endpoint=embed"])
     assert options.view_as(PortableOptions).job_server_timeout == 300
-    remote_jobs.prepare(options, "clean", "/here/.cache")
+    remote_jobs.prepare(options, "clean", "/here/.cache", NOWHERE)
     assert options.view_as(PortableOptions).job_server_timeout == 2_592_000
 
 

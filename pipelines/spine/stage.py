@@ -124,9 +124,14 @@ class Job:
         recipe = self.recipe if shaping is None else self._recipe(shaping)
         return UnitCache(storage.join(self.store, "units", f"{self.stage.name}{part}"), f"{recipe}{part}")
 
+    @property
+    def progress_folder(self) -> Path:
+        """Where this run's heartbeats go; whoever runs it on machines that cannot write here takes it away."""
+        return self.cache_root / "progress" / f"{self.stage.name}-{os.getpid()}"
+
     def heartbeat(self) -> Heartbeat:
         """A fresh place for this run's progress."""
-        folder = self.cache_root / "progress" / f"{self.stage.name}-{os.getpid()}"
+        folder = self.progress_folder
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.iterdir():
             old.unlink()
