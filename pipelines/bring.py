@@ -62,11 +62,10 @@ def bring(folder: str, output: Path, split: str = "") -> list[Wanted]:
     _refuse(manifest.folder, output)
     files = [*_small_files(manifest, split), *_shards(manifest, shards), *_evidence(manifest, split)]
     (output / NAME).unlink(missing_ok=True)
-    # The lineage first: by it a run after a kill knows the folder for its own.
-    for one in sorted(files, key=lambda one: one.name != LINEAGE)[:1]:
-        _fetch(one, output)
+    lineage, *others = sorted(files, key=lambda one: one.name != LINEAGE)
+    _fetch(lineage, output)  # first: by it a run after a kill knows the folder for its own
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        list(threads.map(lambda one: _fetch(one, output), files))
+        list(threads.map(lambda one: _fetch(one, output), others))
     wanted = {one.name for one in files}
     for path in sorted(output.rglob("*")):
         if path.is_file() and path.relative_to(output).as_posix() not in wanted:

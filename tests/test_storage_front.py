@@ -1,19 +1,25 @@
 """From raw files to decontaminated documents with the shards in a store: the same bytes, and workers that see no disk."""
 
 import http.server
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
+import zstandard
 from elsewhere import OPTION, hide
 from stores import Store, free_port, s3_server
 from test_repeated_lines import BYLINE, MENU, article
@@ -106,6 +112,15 @@ class Workspace:
         for stage, module in zip(STAGES, (extract, quality, clean, decontaminate), strict=True):
             module.main([*self.arguments(stage), *options])
 
+    def explained(self, capsys: pytest.CaptureFixture[str]) -> str:
+        """What `clean` says of one document."""
+        capsys.readouterr()
+        where = ["--input", self.data("extract"), "--quality", self.data("quality"), "--params", str(self.params)]
+        clean.main(["--explain", "bad:3", *where])
+        said = capsys.readouterr().out
+        assert "dropped by quality.low_score" in said
+        return said
+
     def told(self) -> dict[str, str]:
         """Text of every file in the folders of the stages that is neither a shard nor evidence."""
         found = Path(self.data("")).rglob("*.json")
@@ -166,6 +181,7 @@ def test_a_root_changes_no_byte_and_its_workers_need_nothing_of_this_machine(
     size = sum(len(content) for name, content in RAW.items() if name != "quiz.txt")
     assert f"extract: copying 3 files, {size:,} bytes, to {place}/raw\n" in first
 
+    assert workspace.explained(capsys) == local.explained(capsys)
     if kind == "file":
         return
     before = dict(zip(objects.listed(root), objects.versions_of(objects.listed(root)), strict=True))
@@ -243,7 +259,7 @@ def test_a_run_that_is_killed_leaves_no_manifest_and_the_next_one_finishes(
     fetch.main(workspace.arguments("fetch"))
     environment = {**os.environ, "CORPUSMILL_KILL_AT": "extract:linked"}
     command = [sys.executable, "-m", "pipelines.extract", *workspace.arguments("extract")]
-    killed = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, timeout=60)
+    killed = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL
     assert not Path(workspace.data("extract"), "manifest.json").exists()
     capsys.readouterr()
@@ -308,28 +324,80 @@ def test_of_a_large_object_a_part_reads_itself_and_little_more(
                                "s3://corpus/large")  # fmt: skip
     params = load_params(extract.ExtractParams, "extract", REPOSITORY / "params.yaml")
     with Ranges(content) as served:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{served.port}")
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "key")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        objects._store_of.cache_clear()
+        served.reach(monkeypatch)
         units = plan_files([file], PartSizes(8, 0))
         planning = served.sent
         one = next(unit for unit in units if unit.inputs[0].part and unit.inputs[0].part[0] > 0)
         assert len(units) == 8
         documents = sum(1 for _ in extract.ExtractUnit(params.wikitext, params.html).read_items(one))
         reading = served.sent - planning
-    objects._store_of.cache_clear()
     assert documents > 2000
     assert planning <= 7 * (1 << 20) + 4 * LOOK_BYTES + (1 << 20)
     assert one.bytes <= reading <= one.bytes + 3 * LOOK_BYTES
 
 
+def packed(kind: str, folder: Path) -> tuple[Path, str, tuple[int, int] | None]:
+    """A small file of some kind: where it lies, what its source's kind is, and a part of it that can be read alone."""
+    path = folder / kind
+    rows = [json.loads(line) for line in lines_of([f"text {number}" for number in range(300)]).splitlines()]
+    whole = lines_of([row["text"] for row in rows])
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=100)
+        return path, kind, (1, 3)
+    if kind == "arrow":
+        with (
+            pa.OSFile(str(path), "wb") as sink,
+            pa.ipc.new_file(sink, (table := pa.Table.from_pylist(rows)).schema) as file,
+        ):
+            file.write_table(table)
+    elif kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for number in range(3):
+                archive.writestr(f"{number}.jsonl", lines_of([f"{number}"] * 50))
+        return path, "jsonl", (1, 3)
+    elif kind == "tar.gz":
+        with tarfile.open(path, "w:gz") as tar:
+            info = tarfile.TarInfo("a.jsonl")
+            info.size = len(whole)
+            tar.addfile(info, io.BytesIO(whole))
+    elif kind == "7z":
+        py7zr = pytest.importorskip("py7zr", reason="7z archives need the extra corpusmill[7z]")
+        with py7zr.SevenZipFile(path, "w") as sevenzip:
+            sevenzip.writestr(whole, "a.jsonl")
+    elif kind == "zst":
+        path.write_bytes(zstandard.compress(whole))
+    return path, kind if kind == "arrow" else "jsonl", None
+
+
+def items_of(path: str, kind: str, part: tuple[int, int] | None) -> list[Any]:
+    params = load_params(extract.ExtractParams, "extract", REPOSITORY / "params.yaml")
+    unit = Unit("s-0", "s", (UnitInput(path, "ab" * 32, 1, part),), (("kind", kind),))
+    return list(extract.ExtractUnit(params.wikitext, params.html).read_items(unit))
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "zip", "tar.gz", "7z", "zst"])
+def test_files_of_every_kind_are_read_from_a_store_and_a_refusal_is_no_damage(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, of_source, part = packed(kind, tmp_path)
+    expected = items_of(str(path), of_source, part)
+    assert len(expected) >= 100
+    assert {type(item).__name__ for item in expected} == {"Record"}
+    with Ranges(path.read_bytes()) as served:
+        served.reach(monkeypatch)
+        assert items_of("s3://corpus/packed", of_source, part) == expected
+        for answers in range(served.answers - 1):
+            served.refuses_after = served.answers + answers
+            with pytest.raises(CorpusmillError, match="the store refuses"):
+                items_of(f"s3://corpus/packed-{answers}", of_source, part)
+            served.refuses_after = 1 << 30
+
+
 class Ranges:
-    """One object of a store, and how many of its bytes were asked for."""
+    """One object of a store, under any name, and how many of its bytes were asked for."""
 
     def __init__(self, content: bytes) -> None:
-        self.sent, self.port = 0, free_port()
+        self.sent, self.answers, self.refuses_after, self.port = 0, 0, 1 << 30, free_port()
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -341,11 +409,15 @@ class Ranges:
             def do_GET(self) -> None:
                 first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
                 begin, end = int(first), min(int(last) + 1, len(content))
+                if outer.answers >= outer.refuses_after:
+                    self._answer(403, 0, 0)
+                    return
                 self._answer(206, begin, end)
                 self.wfile.write(content[begin:end])
                 outer.sent += end - begin
 
             def _answer(self, status: int, begin: int, end: int) -> None:
+                outer.answers += 1
                 self.send_response(status)
                 if status == 206:
                     self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{len(content)}")
@@ -363,6 +435,15 @@ class Ranges:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         return self
 
+    def reach(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Sets the variables for this process."""
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{self.port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "key")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        objects._store_of.cache_clear()
+
     def __exit__(self, *failure: object) -> None:
+        objects._store_of.cache_clear()
         self.server.shutdown()
         self.server.server_close()

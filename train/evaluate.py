@@ -139,7 +139,7 @@ def num_text_tokens(rows: TokenRows, encoder: Encoder) -> int:
             spelled += int(num_bytes[ids[1:]].sum())
         if spelled != shard.facts.text_bytes:
             raise CorpusmillError(
-                "the tokens of the shard do not spell its documents", where=str(shard.path),
+                "the tokens of the shard do not spell its documents", where=shard.place,
                 expected=f"{shard.facts.text_bytes:,} bytes", got=f"{spelled:,}", hint="run `dvc repro pack`",
             )  # fmt: skip
     if not tokens:

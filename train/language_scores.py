@@ -59,7 +59,7 @@ def score_by_language(forward: Forward, rows: TokenRows, scoring: Scoring) -> La
         num_bytes = sum(score.bytes for score in found.values())
         if num_bytes != shard.facts.text_bytes:
             raise CorpusmillError(
-                "the bytes by language are not those of the shard", where=str(shard.path),
+                "the bytes by language are not those of the shard", where=shard.place,
                 expected=f"{shard.facts.text_bytes:,}", got=f"{num_bytes:,}", hint="run `dvc repro pack`",
             )  # fmt: skip
         for language, score in found.items():

@@ -20,7 +20,8 @@ def matching(pattern: str) -> list[str]:
     parts = pattern.split("/")
     fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
     folder = "/".join(parts[:fixed])
-    return [place for place in objects.listed(folder) if fits(place.split("/")[fixed:], parts[fixed:])]
+    deep = fixed < len(parts) - 1 or parts[-1] == "**"
+    return [place for place in objects.listed(folder, deep) if fits(place.split("/")[fixed:], parts[fixed:])]
 
 
 def fits(names: Sequence[str], pattern: Sequence[str]) -> bool:

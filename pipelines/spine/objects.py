@@ -151,12 +151,17 @@ def versions_of(places: Sequence[str]) -> list[tuple[int, int] | None]:
     return [found[place] for place in places]
 
 
-def listed(place: str) -> list[str]:
-    """The objects under a folder or bucket, sorted. Nothing that is declared is built from a listing."""
+def listed(place: str, deep: bool = True) -> list[str]:
+    """The objects under a folder or bucket, sorted. Nothing that is declared is built from a listing.
+
+    Args:
+        place: of the folder.
+        deep: also those in folders below it.
+    """
     from pyarrow.fs import FileSelector, FileType
 
     store, key = _opened(place)
-    selector = FileSelector(key.rstrip("/"), recursive=True, allow_not_found=True)
+    selector = FileSelector(key.rstrip("/"), recursive=deep, allow_not_found=True)
     scheme = place.partition("://")[0]
     found = retried(lambda: store.get_file_info(selector), place)
     return sorted(f"{scheme}://{info.path}" for info in found if info.type == FileType.File)

@@ -172,6 +172,11 @@ def plan_documents(inputs: Sequence[str]) -> list[Unit]:
     """
     units: dict[str, Unit] = {}
     for place in inputs:
+        if storage.is_remote(place):
+            raise CorpusmillError(
+                "documents are read from the folders of stages and from local Parquet files", where=place,
+                hint="`python -m pipelines.extract --kind parquet` reads those of a store",
+            )  # fmt: skip
         for unit in _plan_place(Path(place)):
             known = units.setdefault(unit.name, unit)
             if known.fingerprint("") != unit.fingerprint(""):
