@@ -54,8 +54,12 @@ def write_workspace(folder: Path, *outputs: Path) -> None:
 
 def text_of(part: int, index: int) -> str:
     """Number 0 is the same in every file, number 1 differs in a word, the others differ; all share a line."""
-    text = " ".join(words(100 * part * (index > 1) + index, 60)) + f" word{part}" * (index == 1)
-    return f"The {text} and that is what there is to say of it, with all the rest that was to be said.\n{BOILERPLATE}"
+    found = words(100 * part * (index > 1) + index, 60)
+    if index == 1:
+        found[30] = f"word{part}"
+    return (
+        f"The {' '.join(found)} and that is what there is to say, with all the rest that was to be said.\n{BOILERPLATE}"
+    )
 
 
 def command(stage: str, workspace: Path, output: Path) -> list[str]:
@@ -108,10 +112,12 @@ def same_texts(here: Path, there: Path) -> None:
 
 
 def same_shards(here: Path, there: Path, prefix: str) -> None:
-    """What workers left under the root for the manifest there is, byte for byte, what lies here."""
-    manifest = read_manifest(there)
-    assert manifest.shards
-    for shard in manifest.shards:
-        place = manifest.place_of(shard)
+    """What workers left under the root, shards and evidence, is byte for byte what lies here."""
+    assert read_manifest(there).shards
+    places = json.loads((there / "places.json").read_text())
+    assert {shard.name for shard in read_manifest(there).shards} <= set(places)
+    for name, place in places.items():
         assert place.startswith(prefix)
-        assert storage.read_bytes(place) == (here / shard.name).read_bytes()
+        assert storage.read_bytes(place) == (here / name).read_bytes(), name
+    held = {path.relative_to(here).as_posix() for path in here.rglob("*") if path.suffix in (".parquet", ".arrow")}
+    assert held == set(places)

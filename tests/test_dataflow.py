@@ -105,13 +105,15 @@ def test_the_flow_gives_every_stage_something_to_do(flow: Cloud) -> None:
         return json.loads((flow.folder / "there" / stage / "ledger.json").read_text())
 
     assert ledger("extract")["in"] == 42
-    assert ledger("clean")["apart"]["removed.repeated_lines"] == 41  # one document keeps the line
-    assert (ledger("dedup")["reasons"], ledger("decontaminate")["out"]["contaminated"]) == (
-        {"exact": 2, "near": 2}, 1
-    )  # fmt: skip
-    assert set(ledger("shard")["out"]) == {"train", "val", "test"}
-    assert ledger("pack")["in"] > 1000
-    assert [len(flow.jobs[stage]) for stage in SUBMITTED] == [1, 2, 6, 1, 2, 1, 1]
+    # One document keeps the line that stands in all.
+    assert ledger("clean")["apart"] == {"lines_removed.corpus.repeated_line": 41}
+    assert ledger("dedup")["reasons"] == {"dropped.exact": 2, "dropped.jaccard": 2}
+    assert ledger("decontaminate")["out"] == {"clean": 41, "contaminated": 1}
+    assert ledger("shard")["out"] == {"train": 19, "val": 8, "test": 10}
+    assert ledger("pack")["in"] == 12668
+    assert {stage: len(flow.jobs[stage]) for stage in SUBMITTED} == {
+        "extract": 1, "clean": 1, "dedup": 4, "decontaminate": 1, "shard": 2, "count": 1, "pack": 1
+    }  # fmt: skip
 
 
 def test_a_job_asks_for_what_the_runner_file_says(flow: Cloud) -> None:
