@@ -50,7 +50,10 @@ def run_tree(command: Sequence[str], environment: Mapping[str, str] | None = Non
     with tempfile.TemporaryFile() as messages:
         begin = time.perf_counter()
         process = subprocess.Popen(
-            command, stdout=messages, stderr=messages, env={**os.environ, "PYTHONPATH": str(Path.cwd()), **(environment or {})}
+            command,
+            stdout=messages,
+            stderr=messages,
+            env={**os.environ, "PYTHONPATH": str(Path.cwd()), **(environment or {})},
         )
         ended = threading.Event()
         watch = threading.Thread(target=_sample, args=(process.pid, ended, samples))

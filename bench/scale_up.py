@@ -13,6 +13,7 @@ at which size: ``python -m bench.scale_up --workers 1 2 --megabytes 8 --copies 1
 """
 
 import argparse
+import itertools
 import json
 import shutil
 import sys
@@ -61,12 +62,28 @@ class Flow:
     stages: dict[str, TreeUsage]
 
 
+def count_lines(folder: Path) -> int:
+    """Documents in JSON lines files."""
+    number = 0
+    for path in folder.glob("*.jsonl"):
+        with open(path, "rb") as file:
+            number += sum(1 for _ in file)
+    return number
+
+
 def write_params(target: Path, data: Path, corpus: Path, documents: int) -> None:
     """``params.yaml`` for the corpus, the evaluation sets of the benchmarks, and a fixed number of held-out documents."""
     params: dict[str, Any] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     known = {"kind": "jsonl", "sha256": "", "options": {}}
     params["fetch"]["sources"] = [
-        {**known, "name": "bench", "language": "en", "licence": "bench", "path": f"{corpus.resolve()}/*.jsonl", "columns": {}}
+        {
+            **known,
+            "name": "bench",
+            "language": "en",
+            "licence": "bench",
+            "path": f"{corpus.resolve()}/*.jsonl",
+            "columns": {},
+        }
     ]
     params["fetch"]["evaluation_sets"] = [
         {**known, "name": name, "path": str((data / path).resolve()), "columns": columns, "key": ""}
@@ -85,20 +102,21 @@ def command_of(stage: str, folder: Path) -> list[str]:
     """The command of a stage whose data, cache and parameters lie in ``folder``."""
     module, reads = STAGES[stage]
     places = [word for option, name in reads.items() for word in (option, str(folder / name))]
-    return [sys.executable, "-m", module, *places, *_own(stage, folder)]
+    return [sys.executable, "-m", module, *places, *own_options(stage, folder)]
 
 
-def _own(stage: str, folder: Path) -> list[str]:
+def own_options(stage: str, folder: Path) -> list[str]:
+    """The options that every stage has."""
     return ["--output", str(folder / stage), "--cache", str(folder / "cache"), "--params", str(folder / "params.yaml")]
 
 
 def run_flow(data: Path, corpus: Path, text_bytes: int, workers: int) -> Flow:
     """Runs the stages over a corpus, one after another; what they wrote is deleted."""
-    documents = sum(1 for path in corpus.glob("*.jsonl") for _ in open(path, "rb"))
+    documents = count_lines(corpus)
     with tempfile.TemporaryDirectory(prefix="corpusmill-bench-", dir=corpus.parent) as name:
         folder, used = Path(name), {}
         write_params(folder / "params.yaml", data, corpus, documents)
-        run_tree([sys.executable, "-m", "pipelines.fetch", *_own("fetch", folder)])
+        run_tree([sys.executable, "-m", "pipelines.fetch", *own_options("fetch", folder)])
         for stage in STAGES:
             used[stage] = run_tree(command_of(stage, folder), {WORKERS: str(workers)})
             print(f"  {line_of(stage, text_bytes, used[stage])}", file=sys.stderr, flush=True)
@@ -112,7 +130,9 @@ def line_of(stage: str, text_bytes: int, usage: TreeUsage) -> str:
     return f"{stage:14} {usage.seconds:7.1f} {usage.cpu_seconds:7.1f} {speed:7.1f} {sizes} {usage.processes:4}"
 
 
-HEAD = f"{'stage':14} {'wall s':>7} {'CPU s':>7} {'MB/CPUs':>7} {'peak MB':>7} {'anon MB':>7} {'largest':>7} {'proc':>4}"
+HEAD = (
+    f"{'stage':14} {'wall s':>7} {'CPU s':>7} {'MB/CPUs':>7} {'peak MB':>7} {'anon MB':>7} {'largest':>7} {'proc':>4}"
+)
 
 
 def report(flow: Flow) -> list[str]:
@@ -165,8 +185,7 @@ def main(argv: Sequence[str]) -> None:
             if len(args.workers) > 1:
                 print("\n".join(compare_workers(*flows[-2:])), flush=True)
     for workers in args.workers:
-        same = [flow for flow in flows if flow.workers == workers]
-        for small, large in zip(same, same[1:], strict=False):
+        for small, large in itertools.pairwise(flow for flow in flows if flow.workers == workers):
             print("\n".join(compare_memory(small, large)))
     LOG.parent.mkdir(exist_ok=True)
     LOG.write_text(json.dumps([asdict(flow) for flow in flows], indent=1))
