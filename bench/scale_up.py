@@ -9,7 +9,7 @@ The parameters are those of params.yaml, but for three: a vocabulary of 32,000 a
 size would have; and as many documents in val and test at either size, since `shard` holds all of those at once.
 
 ``python -m bench.scale_up`` prints the tables and writes ``logs/bench-scale-up.json``. Which stages gain from two workers
-at which size: ``python -m bench.scale_up --workers 1 2 --megabytes 8 --copies 1 2 4 8``.
+at which size: ``python -m bench.scale_up --workers 1 2 --megabytes 52 --copies 1 4``.
 """
 
 import argparse
@@ -155,12 +155,29 @@ def compare_memory(small: Flow, large: Flow) -> list[str]:
 
 
 def compare_workers(one: Flow, several: Flow) -> list[str]:
-    """How many times as fast several workers are than one by the clock, by stage, and what CPU they cost."""
-    lines = [f"{several.workers} workers for one at {one.text_bytes / 1e6:.0f} MB: times as fast, times the CPU"]
+    """What several workers cost and save, by stage: CPU, the clock, and the clock of an idle machine as CPU tells it."""
+    lines = [
+        f"{several.workers} workers beside one at {one.text_bytes / 1e6:.0f} MB: CPU s, s on idle cores, times as fast"
+    ]
     for stage, usage in several.stages.items():
-        alone = one.stages[stage]
-        speed, cost = alone.seconds / usage.seconds, usage.cpu_seconds / alone.cpu_seconds
-        lines.append(f"{stage:14} {speed:5.2f} {cost:5.2f}  {'faster' if speed > 1 else 'slower'}")
+        alone, idle = one.stages[stage], usage.idle_seconds(several.workers)
+        seconds = f"{alone.cpu_seconds:7.1f} {usage.cpu_seconds:7.1f} {alone.cpu_seconds:7.1f} {idle:7.1f}"
+        lines.append(
+            f"{stage:14} {seconds} {alone.cpu_seconds / idle:5.2f} (by the clock {alone.seconds / usage.seconds:.2f})"
+        )
+    return lines
+
+
+def break_even(one: Sequence[Flow], several: Sequence[Flow]) -> list[str]:
+    """MB of text from which on several workers are faster: where lines through the smallest and largest size cross."""
+    lines = [f"{several[0].workers} workers are faster from so many MB of text on"]
+    size = (one[-1].text_bytes - one[0].text_bytes) / 1e6
+    for stage in one[0].stages:
+        alone = [flow.stages[stage].cpu_seconds for flow in one]
+        shared = [flow.stages[stage].idle_seconds(flow.workers) for flow in several]
+        gain = (alone[-1] - alone[0] - shared[-1] + shared[0]) / size
+        behind = shared[0] - alone[0] + gain * one[0].text_bytes / 1e6
+        lines.append(f"{stage:14} {behind / gain:7.0f}" if gain > 0 else f"{stage:14}   never")
     return lines
 
 
@@ -187,6 +204,8 @@ def main(argv: Sequence[str]) -> None:
     for workers in args.workers:
         for small, large in itertools.pairwise(flow for flow in flows if flow.workers == workers):
             print("\n".join(compare_memory(small, large)))
+    if len(args.workers) > 1 and len(args.copies) > 1:
+        print("\n".join(break_even(*([f for f in flows if f.workers == number] for number in args.workers[:2]))))
     LOG.parent.mkdir(exist_ok=True)
     LOG.write_text(json.dumps([asdict(flow) for flow in flows], indent=1))
 
