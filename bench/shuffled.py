@@ -28,7 +28,7 @@ from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import read_manifest
 
 LOG = Path("logs/bench-shuffled.json")
-COPIES, MEGABYTES = (1, 2, 4), 26.0
+COPIES, MEGABYTES = (1, 2, 4), 18.0
 DOCUMENTS = (10_000, 20_000, 40_000)
 SEED = 11
 GIGABYTES = (1, 100, 10_000, 100_000)
