@@ -1,6 +1,7 @@
 """Places in an object store behave like files: whole or absent, read by ranges, with errors that say what to do."""
 
 import http.server
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,6 +133,30 @@ def test_a_copy_is_fetched_once_and_checked(store: Store, own_cache: Path) -> No
         storage.local_copy(place, storage.sha256_text("third"))
     assert caught.value.message == "the object holds other bytes than declared"
     assert [path.name for path in own_cache.iterdir() if not path.name.startswith(".")] == [first]
+
+
+def test_a_source_that_was_replaced_under_its_name_is_copied_again(store: Store, own_cache: Path) -> None:
+    place = f"{store.scheme}://corpus/news.7z"
+    storage.write_text(place, "of January")
+    assert storage.local_copy(place).read_text() == "of January"
+    storage.write_text(place, "of February")
+    assert storage.local_copy(place).read_text() == "of February"
+
+
+def test_making_room_takes_old_copies_and_leftovers_and_nothing_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_cache, "LEAST_FREE", 1.0)
+    old, new = "a" * 64, "b" * 64
+    for name in (old, new, "thesis.tex", ".tmp-0123abcd", ".tmp-ffff"):
+        (tmp_path / name).write_text("text")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / ".folder-x1").mkdir()
+    (tmp_path / "broken").symlink_to("nowhere")  # as a copy that another process takes away meanwhile
+    for name in (old, "thesis.tex", "photos", ".tmp-0123abcd", ".folder-x1"):
+        os.utime(tmp_path / name, (0, 0))
+    local_cache.make_room(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".tmp-ffff", new, "broken", "photos", "thesis.tex"]
 
 
 def test_a_missing_bucket_is_named(store: Store) -> None:
