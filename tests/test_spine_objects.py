@@ -135,6 +135,15 @@ def test_a_copy_is_fetched_once_and_checked(store: Store, own_cache: Path) -> No
     assert [path.name for path in own_cache.iterdir() if not path.name.startswith(".")] == [first]
 
 
+def test_an_upload_holds_some_megabytes_whatever_the_size_of_the_file(store: Store, tmp_path: Path) -> None:
+    if store.scheme == "gs":
+        pytest.skip("the emulator takes 9 s for it, and its client waits for each piece anyway")
+    (tmp_path / "large").write_bytes(bytes(64 << 20))
+    before = pa.default_memory_pool().max_memory()
+    objects.upload(tmp_path / "large", f"{store.scheme}://corpus/large")
+    assert pa.default_memory_pool().max_memory() - before < 32 << 20
+
+
 def test_a_source_that_was_replaced_under_its_name_is_copied_again(store: Store, own_cache: Path) -> None:
     place = f"{store.scheme}://corpus/news.7z"
     storage.write_text(place, "of January")

@@ -268,7 +268,12 @@ def _store_of(scheme: str, pid: int) -> "FileSystem":
         server = urllib.parse.urlsplit(given or "")
         another = {"scheme": server.scheme, "endpoint_override": server.netloc} if server.netloc else {}
         patience = fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS)
-        return fs.S3FileSystem(retry_strategy=patience, connect_timeout=10, request_timeout=60, **another)
+        return fs.S3FileSystem(
+            retry_strategy=patience, connect_timeout=10, request_timeout=60,
+            background_writes=False,  # else all of a file waits in memory: it is read faster than it is sent
+            allow_delayed_open=True,  # a small file is one request, not three
+            **another,
+        )  # fmt: skip
     server = urllib.parse.urlsplit(os.environ.get("STORAGE_EMULATOR_HOST", ""))
     if server.netloc:
         return fs.GcsFileSystem(
