@@ -3,6 +3,7 @@
 import http.server
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -225,6 +226,17 @@ def test_a_store_that_never_answers_is_an_error_after_five_attempts(monkeypatch:
     assert len(asked) == 5
 
 
+def test_a_store_is_asked_for_the_sizes_of_many_objects_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Answering([404] * 100, seconds=0.2) as (port, asked):
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        objects._store_of.cache_clear()
+        begun = time.monotonic()
+        assert storage.sizes_of([f"gs://corpus/{number}" for number in range(20)]) == [None] * 20
+    objects._store_of.cache_clear()
+    assert len(asked) >= 20
+    assert time.monotonic() - begun < 3  # one after another: 8 s
+
+
 @pytest.mark.parametrize(
     ("root", "place"),
     [("", ""), ("s3://bucket/corpus/", "s3://bucket/corpus"), ("gs://bucket", "gs://bucket"), ("file:///disk/a", "/disk/a")],
@@ -246,15 +258,16 @@ def test_what_is_no_root_is_refused(root: str, tmp_path: Path, monkeypatch: pyte
 
 
 class Answering:
-    """A server that answers with the statuses given, one a request, and notes what it was asked for."""
+    """A server that answers with the statuses given, one a request and after some seconds, and notes what it was asked."""
 
-    def __init__(self, statuses: list[int]) -> None:
+    def __init__(self, statuses: list[int], seconds: float = 0.0) -> None:
         self.asked: list[str] = []
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked.append(self.path)
+                time.sleep(seconds)
                 self.send_response(statuses[len(outer.asked) - 1])
                 self.send_header("Content-Length", "0")
                 self.end_headers()
