@@ -20,6 +20,8 @@ from pipelines.spine.root import storage_root
 from pipelines.spine.shards import ParquetShard, read_batches
 from pipelines.spine.units import Receipt, Unit, UnitCache, UnitInput
 
+NOT_TAKEN = "the store does not take the request"
+
 
 @pytest.fixture(scope="module", params=["s3", "gs"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
@@ -193,6 +195,74 @@ def test_a_refusal_says_which_account_to_check(status: int, monkeypatch: pytest.
         "check GOOGLE_APPLICATION_CREDENTIALS, and that this account may storage.objects.get, create, list on gs://corpus"
     )
     assert len(asked) < 5
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ("AWS Error UNKNOWN (HTTP status 400) during HeadObject operation: No response body.", NOT_TAKEN),
+        ("AWS Error UNKNOWN (HTTP status 400): Unable to parse ExceptionName: ExpiredToken", NOT_TAKEN),
+        ("AWS Error UNKNOWN (HTTP status 301) during HeadObject operation", NOT_TAKEN),
+        ("Could not create a OAuth2 access token to authenticate the request.", "the store refuses"),
+    ],
+)  # fmt: skip
+def test_what_another_attempt_will_not_change_is_said_at_once(told: str, message: str) -> None:
+    asked = []
+
+    def call() -> None:
+        asked.append(1)
+        raise OSError(told)
+
+    with pytest.raises(CorpusmillError) as caught:
+        objects.retried(call, "s3://corpus/a")
+    assert (caught.value.message, caught.value.got, len(asked)) == (message, told, 1)
+
+
+def test_the_end_of_a_long_answer_is_told_too() -> None:
+    told = f"When getting information for key '{'a' * 900}': status 301: the bucket is located in 'eu-west-1'."
+    with pytest.raises(CorpusmillError, match="located in 'eu-west-1'"):
+        objects.retried(lambda: (_ for _ in ()).throw(OSError(told)), "s3://corpus/a")
+
+
+def test_credentials_that_are_no_file_are_an_error_for_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    for given in ("nowhere.json", "empty.json"):
+        (tmp_path / "empty.json").touch()
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / given))
+        objects._store_of.cache_clear()
+        with pytest.raises(CorpusmillError, match="the store refuses"):
+            storage.size_of("gs://corpus/a")
+    objects._store_of.cache_clear()
+
+
+@pytest.mark.parametrize("given", ["localhost:9000", "http://", "https://host/a/path"])
+@pytest.mark.parametrize(
+    ("variable", "place"), [("AWS_ENDPOINT_URL", "s3://corpus/a"), ("STORAGE_EMULATOR_HOST", "gs://corpus/a")]
+)
+def test_what_is_no_address_of_a_store_does_not_mean_the_vendors_own(
+    given: str, variable: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    monkeypatch.setenv(variable, given)
+    objects._store_of.cache_clear()
+    with pytest.raises(CorpusmillError, match="not the address of a store"):
+        storage.size_of(place)
+
+
+def test_names_that_no_object_has_are_refused(store: Store) -> None:
+    for call in (lambda: storage.size_of(f"{store.scheme}://corpus//a"), lambda: matching(f"{store.scheme}://cor*/a")):
+        with pytest.raises(CorpusmillError, match=r"not a place that can be read|a bucket is named, not searched for"):
+            call()
+
+
+def test_a_full_disk_is_not_blamed_on_the_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = f"{store.scheme}://corpus/does-not-fit"
+    storage.write_text(place, "text")
+    download = objects.download
+    monkeypatch.setattr(objects, "download", lambda place, target: download(place, Path("/dev/full")))
+    with pytest.raises(CorpusmillError) as caught:
+        storage.local_copy(place)
+    assert (caught.value.message, caught.value.where) == ("no space left on device", str(local_cache.cache_folder()))
 
 
 def test_a_failure_in_passing_is_tried_again_with_growing_pauses(

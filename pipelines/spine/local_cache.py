@@ -46,8 +46,8 @@ def local_copy(place: str, sha256: str = "") -> Path:
     with open(folder / f".lock-{target.name[:2]}", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _use(target):
-            _fetch(place, target, sha256)
             make_room(folder)
+            _fetch(place, target, sha256)
     return target
 
 
