@@ -67,6 +67,34 @@ def test_ranges_are_read_as_from_a_file(store: Store) -> None:
         assert file.read() == content
 
 
+def test_a_whole_file_is_asked_for_at_once_and_one_that_became_shorter_is_no_short_file() -> None:
+    class Shrinking:
+        """What a client's open file looks like when another object takes the name."""
+
+        def __init__(self) -> None:
+            self.asked: list[tuple[int, int]] = []
+
+        def size(self) -> int:
+            return 100_000
+
+        def read_at(self, number: int, start: int) -> bytes:
+            self.asked.append((number, start))
+            return bytes(min(number, 60_000 - start))
+
+        def close(self) -> None:
+            return
+
+    whole = Shrinking()
+    with objects.io.BufferedReader(objects._Ranges(whole, "s3://corpus/a", stop=50_000)) as file:
+        assert len(file.read()) == 50_000
+    assert whole.asked == [(50_000, 0)]
+    with (
+        objects.io.BufferedReader(objects._Ranges(Shrinking(), "s3://corpus/a", None)) as file,
+        pytest.raises(CorpusmillError, match="the object went while it was read"),
+    ):
+        file.read()
+
+
 def test_a_reader_may_be_told_where_to_stop(store: Store) -> None:
     place = f"{store.scheme}://corpus/stopped.bin"
     storage.write_text(place, "0123456789")
