@@ -3,6 +3,7 @@
     data/shard/<split>-<unit>.parquet + tokenizer.json  ->  data/pack/<split>-<unit>.arrow  (rows of seq_len + 1 tokens)
                                                             data/pack/index/<split>-<unit>.arrow  (document -> rows)
                                                             data/pack/languages/<split>-<unit>.arrow  (of each segment)
+                                                            data/pack/languages.json  (hashes of these)
                                                             data/pack/state.json, dataset_info.json  (for `datasets`)
 
 tokens in = tokens in rows + dropped.truncated; apart: padding, and the one token of context with which a cut
@@ -30,7 +31,7 @@ from pipelines.packing.showing import SHOW, show_command
 from pipelines.packing.strategies import LONG_DOCUMENTS, STRATEGIES, plan_rows
 from pipelines.packing.unit_tokens import TEXT_BYTES, UnitTokens
 from pipelines.process import process_units
-from pipelines.segment_languages import LANGUAGES, languages_of_segments
+from pipelines.segment_languages import LANGUAGES, languages_list, languages_of_segments
 from pipelines.spine import storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
@@ -178,8 +179,10 @@ def main(argv: Sequence[str]) -> None:
         ]
         cache = job.unit_cache()
         process_units(job, units, PackUnit(job.params, place), cache)
-        shards = [shard for receipt in cache.receipts(units) if receipt for shard in receipt.shards]
-        job.publish_units(units, PackUnit.counts, cache=cache, texts=dataset_files(shards))
+        receipts = [receipt for receipt in cache.receipts(units) if receipt is not None]
+        shards = [shard for receipt in receipts for shard in receipt.shards]
+        languages = languages_list(shard for receipt in receipts for shard in receipt.evidence)
+        job.publish_units(units, PackUnit.counts, cache=cache, texts=dataset_files(shards) | languages)
 
 
 def _check(params: PackParams) -> None:

@@ -45,7 +45,8 @@ def write_mixed(folder: Path) -> None:
 def test_rounds_and_partitions_change_no_byte_and_no_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_mixed(tmp_path)
     once = digests(run(tmp_path, "in", "once"))
-    monkeypatch.setattr(plan, "SMALL_SEARCH_KEYS", 0)
+    monkeypatch.setattr(plan, "ROUND_KEYS", 1)
+    monkeypatch.setattr(plan, "PARTITION_BYTES", 1 << 10)
     assert digests(run(tmp_path, "in", "rounds", bands_per_round=3)) == once
     assert digests(run(tmp_path, "in", "single", bands_per_round=1, num_partitions=1)) == once
 
@@ -57,6 +58,14 @@ def test_the_rounds_take_every_band_and_every_part_of_the_fingerprints_once() ->
     assert [(one.part, one.num_parts) for one in rounds if one.part >= 0] == [(0, 3), (1, 3), (2, 3)]
     assert plan.plan_rounds(params, 100, 500) == [plan.Round(0, 20, 0, 1)]
     assert plan.plan_rounds(params, 100, 0) == [plan.Round(0, 20)]
+
+
+def test_a_round_of_few_documents_has_a_million_keys_all_the_same() -> None:
+    params = plan.DedupParams(**{**DEDUP, "source_priority": (), "bands_per_round": 4})
+    # 17 bands of 60,000 documents are 1,020,000 keys; 3,000,000 fingerprints are three rounds.
+    assert plan.plan_rounds(params, 60_000, 3_000_000) == [
+        plan.Round(0, 17), plan.Round(17, 20), *(plan.Round(0, 0, part, 3) for part in range(3)),
+    ]  # fmt: skip
 
 
 def test_a_text_that_stands_in_a_longer_one_goes_for_it_in_english_and_chinese(tmp_path: Path) -> None:

@@ -69,8 +69,9 @@ class Batches:
         first = (step - 1) * params.rows_per_step
         indices = self.order.rows(first, params.rows_per_step).tolist()
         expect_ids(self.rows, indices)
-        if not self.rows.all_opened:
-            following = self.order.rows(first + params.rows_per_step, AHEAD_STEPS * params.rows_per_step)
+        ahead = min(AHEAD_STEPS, params.steps - step)
+        if ahead > 0 and not self.rows.all_opened:
+            following = self.order.rows(first + params.rows_per_step, ahead * params.rows_per_step)
             self.rows.ahead(following.tolist())
         rows = self.rows.step_rows(indices)
         if params.bpe_dropout:

@@ -22,7 +22,7 @@ from train.record import Record
 from train.scoring import Score
 from train.snapshots import delete_surplus, write_snapshot
 from train.spikes import persists
-from train.world import World, agree, leave, share
+from train.world import World, agree, end_after_leader, share
 
 if TYPE_CHECKING:
     from tokenizer.encoding import Encoder
@@ -177,7 +177,7 @@ class Run:
         """Ends training in all processes; the leading one says why, after what it wrote is there."""
         dist.barrier()
         if not self.world.leads:
-            leave(self.world)
+            end_after_leader()
         raise error()
 
 

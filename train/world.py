@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import torch
 import torch.distributed as dist
 
+from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 from train.rendezvous import is_slurm_task, meet, read_slurm
 
@@ -87,6 +88,9 @@ def left_at_end(world: World) -> Iterator[None]:
         status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except CorpusmillError as error:
         print(f"error: {error}", file=sys.stderr)
+        status = 1
+    except OSError as error:
+        print(f"error: {storage.explained(error, error.filename or 'a file')}", file=sys.stderr)
         status = 1
     except KeyboardInterrupt:
         status = 130

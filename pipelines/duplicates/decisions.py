@@ -17,6 +17,7 @@ from pipelines.duplicates.references import (
     SignedUnits,
     make_refs,
     row_of,
+    sharing,
 )  # fmt: skip
 from pipelines.duplicates.shingle_sets import read_texts
 from pipelines.duplicates.survivors import choose_survivors
@@ -34,12 +35,7 @@ def by_ref(drops: np.ndarray) -> np.ndarray:
 
 def shared_keys(records: np.ndarray) -> np.ndarray:
     """The references, ascending, of the KEYED records whose key another one has too; each reference has one key."""
-    records = records[np.argsort(records["key"], kind="stable")]
-    same = records["key"][1:] == records["key"][:-1]
-    shared = np.zeros(len(records), bool)
-    shared[1:] |= same
-    shared[:-1] |= same
-    return np.sort(records["ref"][shared])
+    return np.sort(sharing(records)["ref"])
 
 
 def repeated_keys(keys: np.ndarray, refs: np.ndarray, rank: np.ndarray, measure: int) -> np.ndarray:

@@ -68,8 +68,11 @@ class Round:
         return f"pass{self.number_of_pass}-{self.first_band}-{self.last_band}-{self.part}-{self.num_parts}"
 
 
-#: A search of fewer keys than this (16 MB) takes one round, whatever ``bands_per_round`` says.
-SMALL_SEARCH_KEYS = 1 << 20
+#: A round has at least so many keys (16 MB), whatever ``bands_per_round`` says: 59,000 long articles would take 50 rounds,
+#: most of whose time is starting the pipeline.
+ROUND_KEYS = 1 << 20
+#: Documents, as they lie compressed, whose keys share a partition; their keys in a round are 3 to 25 % of it.
+PARTITION_BYTES = 1 << 30
 
 
 def plan_rounds(params: DedupParams, num_documents: int, num_fingerprints: int) -> list[Round]:
@@ -77,11 +80,13 @@ def plan_rounds(params: DedupParams, num_documents: int, num_fingerprints: int) 
 
     How the keys are divided changes nothing in what is found.
     """
-    if num_documents * params.num_bands + num_fingerprints < SMALL_SEARCH_KEYS:
+    if num_documents * params.num_bands + num_fingerprints < ROUND_KEYS:
         return [Round(0, params.num_bands, 0 if num_fingerprints else -1)]
-    firsts = range(0, params.num_bands, params.bands_per_round)
-    bands = [Round(first, min(first + params.bands_per_round, params.num_bands)) for first in firsts]
-    num_parts = -(-num_fingerprints // (num_documents * params.bands_per_round))
+    keys = max(ROUND_KEYS, num_documents * params.bands_per_round)
+    step = keys // num_documents
+    firsts = range(0, params.num_bands, step)
+    bands = [Round(first, min(first + step, params.num_bands)) for first in firsts]
+    num_parts = -(-num_fingerprints // keys)
     return bands + [Round(0, 0, part, num_parts) for part in range(num_parts)]
 
 
@@ -197,6 +202,11 @@ class Plan:
             paths.append(self.signed.place(unit, shard.name) if shard else "")
             hashes.append(shard.sha256 if shard else "")
         return SignedUnits(tuple(paths), tuple(hashes))
+
+    @property
+    def num_partitions(self) -> int:
+        """Of the keys of a round: as many as asked for, or more where the corpus is large. It changes no byte."""
+        return max(self.params.num_partitions, sum(unit.inputs[-1].bytes for unit in self.units) // PARTITION_BYTES)
 
     def documents(self, index: int) -> str:
         """The shard that holds the documents of a unit."""

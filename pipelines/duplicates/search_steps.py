@@ -1,7 +1,7 @@
 """The search for candidate pairs on Beam: the keys of one round, the pairs under each key, and the pairs of each unit."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import apache_beam as beam
@@ -10,9 +10,10 @@ import numpy as np
 from pipelines.duplicates.minhash import NO_KEY
 from pipelines.duplicates.plan import Plan, Round
 from pipelines.duplicates.proposals import Proposals, propose_pairs
-from pipelines.duplicates.references import DROP, KEYED, PAIR, by_partition, split_by, unit_of, unpack
+from pipelines.duplicates.references import DROP, KEYED, PAIR, by_partition, sharing, split_by, unit_of, unpack
 from pipelines.duplicates.signing import fixed_lists_array, lists_arrays
 from pipelines.duplicates.steps import REPEATS, OnPlan, near_step
+from pipelines.duplicates.text_units import I64, U64
 from pipelines.duplicates.verify import merge_pairs
 from pipelines.spine import faults
 from pipelines.spine.units import Unit
@@ -61,7 +62,7 @@ class RoundKeys(OnPlan):
         records = records[records["key"] != NO_KEY]
         if self._before:
             records = records[np.isin(records["key"], self._full[kind])]
-        for partition, packed in by_partition(records["key"], records, self._plan.params.num_partitions):
+        for partition, packed in by_partition(records["key"], records, self._plan.num_partitions):
             yield (kind, partition), packed
 
 
@@ -83,24 +84,34 @@ class Propose(OnPlan):
         said = beam.pvalue.TaggedOutput(COUNTED, (None, (counts, kind, proposed.full_keys.tobytes())))
         yield said  # type: ignore[misc]  # Beam checks the main output's type alone
 
-    def _pairs(self, keyed: np.ndarray) -> tuple[Proposals, np.ndarray]:
-        """What is proposed, and the pairs as references, uint64 ``[n, 2]``.
+    def _pairs(self, keyed: np.ndarray) -> tuple[Proposals, U64]:
+        # Older documents stand among the others in this order: all before them, a new document would meet a few of them
+        # and never the ones next to it.
+        preference = replace(self._plan.preference, num_older=0)
+        return pairs_of(keyed, self._plan.params.max_bucket, lambda refs: preference.rank(refs, self._signed))
 
-        `propose_pairs` wants the preferred document first. The order matters in full buckets alone, so only their
-        documents are looked up. Older documents stand among the others there: all before them, a new document would meet
-        a few of them and never the ones next to it.
-        """
-        refs, documents = np.unique(keyed["ref"], return_inverse=True)
-        _, buckets, sizes = np.unique(keyed["key"], return_inverse=True, return_counts=True)
-        full = np.unique(documents[sizes[buckets] > self._plan.params.max_bucket])
-        place = np.zeros(len(refs), np.int64)
-        if len(full):
-            place[full] = replace(self._plan.preference, num_older=0).rank(refs[full], self._signed)
-        order = np.lexsort((refs, place))
-        rank = np.empty(len(refs), np.int64)
-        rank[order] = np.arange(len(refs))
-        proposed = propose_pairs(keyed["key"], rank[documents], self._plan.params.max_bucket)
-        return proposed, refs[order][proposed.pairs]
+
+def pairs_of(keyed: np.ndarray, max_bucket: int, rank: Callable[[U64], I64]) -> tuple[Proposals, U64]:
+    """What the keys of a partition propose, and the pairs as references, uint64 ``[n, 2]``.
+
+    Args:
+        keyed: KEYED records, all of each key.
+        max_bucket: as in `propose_pairs`, which wants the preferred document first.
+        rank: the place of some documents in the order of preference. It matters in full buckets alone, so only their
+            documents are looked up.
+    """
+    keyed = sharing(keyed)  # before all else: nine of ten keys stand alone, and the rest takes five times the memory
+    refs, documents = np.unique(keyed["ref"], return_inverse=True)
+    _, buckets, sizes = np.unique(keyed["key"], return_inverse=True, return_counts=True)
+    full = np.unique(documents[sizes[buckets] > max_bucket])
+    place = np.zeros(len(refs), np.int64)
+    if len(full):
+        place[full] = rank(refs[full])
+    order = np.lexsort((refs, place))
+    number = np.empty(len(refs), np.int64)
+    number[order] = np.arange(len(refs))
+    proposed = propose_pairs(keyed["key"], number[documents], max_bucket)
+    return proposed, refs[order][proposed.pairs]
 
 
 class WritePairs(OnPlan):

@@ -74,7 +74,7 @@ class Keys(OnPlan):
             refs, table = refs[:0], table.slice(0, 0)  # an article that was changed since keeps its id
         records = np.empty(len(refs), KEYED)
         records["key"], records["ref"] = fixed_lists_array(table[self._column])[:, 0], refs
-        yield from by_partition(records["key"], records, self._plan.params.num_partitions)
+        yield from by_partition(records["key"], records, self._plan.num_partitions)
 
 
 class FindRepeated(OnPlan):
