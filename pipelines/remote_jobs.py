@@ -167,7 +167,7 @@ def _of_dataflow(error: Exception, text: str, options: PipelineOptions) -> Excep
     module, name = type(error).__module__.partition(".")[0], type(error).__name__
     if isinstance(error, ImportError) and "apache_beam[gcp]" in text:
         return CorpusmillError(
-            "Beam's client for Google Cloud is not installed", hint="pip install -c constraints.txt 'apache-beam[gcp]'"
+            "Beam's client for Google Cloud is not installed", hint="pip install -c constraints.txt '.[dataflow]'"
         )
     # What Beam says of options and files it cannot use; a ValueError of our own code keeps its traceback.
     refused = isinstance(error, ValueError | RuntimeError) and any(

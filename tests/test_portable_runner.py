@@ -152,6 +152,7 @@ def test_an_error_in_a_worker_elsewhere_is_a_few_lines(flow: Path, cluster: Clus
         with storage.publishing(places[name]) as file:  # as long as it was, and no Parquet file
             file.write(bytes((flow / "here" / "extract" / name).stat().st_size))
     path.write_text(json.dumps(places))
+    shutil.rmtree(cluster.folder / "elsewhere" / "copies")  # the workers hold the right bytes
     there = cluster.environment(cluster.threads_port, f"{cluster.bucket}/damaged")
     module, *arguments = command("clean", flow / "workspace", flow / "damaged")
     status, said = cluster.runs.run(module, arguments, **there)
