@@ -93,7 +93,7 @@ def _plan(job: Job, units: Sequence[Unit]) -> Plan:
     prepared = job.unit_cache(".prepared", [_preparing(job.params), sha256])
     finished = job.unit_cache("", [job.params, sha256])
     pointers = job.cache_root / "units" / "clean.runs" / uuid.uuid4().hex
-    return Plan(tuple(units), prepared, finished, str(pointers), job.params, path, job.heartbeat(), job.versions)
+    return Plan(tuple(units), prepared, finished, str(pointers), job.params, path, job.heartbeat(), job.release)
 
 
 def _preparing(params: CleanParams) -> CleanParams:

@@ -20,11 +20,12 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.process import check_worker, run_pipeline
+from pipelines.process import run_pipeline
 from pipelines.spine import faults, storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
+from pipelines.spine.lineage import Release
 from pipelines.spine.manifest import Shard
 from pipelines.spine.progress import Display, Heartbeat
 from pipelines.spine.schema import COUNT, PATTERN_KEY, text_column
@@ -115,7 +116,7 @@ class CountPreTokens(beam.PTransform):
     def __init__(self, job: Job, cache: UnitCache, folder: Path, heartbeat: Heartbeat) -> None:
         super().__init__()
         work = CountUnit(job.params.pattern, job.params.num_partitions)
-        self._count = _CountUnit(work, cache, heartbeat, job.versions)
+        self._count = _CountUnit(work, cache, heartbeat, job.release)
         self._merge = _MergePartition(str(folder), job.params.pattern)
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
@@ -129,16 +130,16 @@ class CountPreTokens(beam.PTransform):
 
 
 class _CountUnit(beam.DoFn):
-    def __init__(self, work: CountUnit, cache: UnitCache, heartbeat: Heartbeat, versions: dict[str, str]) -> None:
-        self._work, self._cache, self._heartbeat, self._versions = work, cache, heartbeat, versions
+    def __init__(self, work: CountUnit, cache: UnitCache, heartbeat: Heartbeat, release: Release) -> None:
+        self._work, self._cache, self._heartbeat, self._release = work, cache, heartbeat, release
 
     def setup(self) -> None:
-        check_worker(self._versions)
+        self._release.expect_here()
 
     def process(self, unit: Unit) -> Iterator[tuple[int, str]]:
         receipt = run_unit(unit, self._work, self._cache, self._heartbeat)
         for shard in receipt.shards:
-            yield int(shard.name.partition("-")[0]), str(self._cache.folder(unit) / shard.name)
+            yield int(shard.name.partition("-")[0]), self._cache.place(unit, shard.name)
 
 
 class _MergePartition(beam.DoFn):

@@ -182,7 +182,7 @@ def _find(job: Job, units: Sequence[Unit], work: FindContaminated, cache: UnitCa
     from pipelines.process import ProcessUnits, run_pipeline
 
     heartbeat = job.heartbeat()
-    transform = ProcessUnits(work, cache, heartbeat, job.versions)
+    transform = ProcessUnits(work, cache, heartbeat, job.release)
     with Display("decontaminate", "documents", units, heartbeat):
         run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform)
 

@@ -207,9 +207,9 @@ def _publish(job: Job, plan: Plan, counts: str) -> None:
     job.publish_units(decided, "documents", judge, plan.decided, texts)
 
 
-def _drop_list(plan: Plan, unit: Unit) -> Path | None:
+def _drop_list(plan: Plan, unit: Unit) -> str | None:
     receipt = plan.decided.receipt(unit)
-    return plan.decided.folder(unit) / receipt.shards[0].name if receipt and receipt.shards else None
+    return plan.decided.place(unit, receipt.shards[0].name) if receipt and receipt.shards else None
 
 
 def _plan(job: Job, older: Sequence[Unit], new: Sequence[Unit]) -> Plan:
@@ -223,7 +223,7 @@ def _plan(job: Job, older: Sequence[Unit], new: Sequence[Unit]) -> Plan:
     _expect_sources(params.source_priority, {unit.source for unit in units})
     priorities = priorities_of([unit.source for unit in units], params.source_priority)
     preference = Preference(params.survivor, priorities, len(older))
-    return Plan(units, len(older), signed, decided, files, params, preference, job.heartbeat(), job.versions)
+    return Plan(units, len(older), signed, decided, files, params, preference, job.heartbeat(), job.release)
 
 
 def _deciding(params: DedupParams) -> DedupParams:

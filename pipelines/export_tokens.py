@@ -99,7 +99,7 @@ class _Counted:
 
     def _mapped(self, entry: Shard) -> MappedShard:
         """The shard, once its bytes are those of the manifest: `export.json` says that it was made from them."""
-        path = self._manifest.path_of(entry)
+        path = self._manifest.local(entry)
         if (found := storage.sha256_file(path)) != entry.sha256:
             raise CorpusmillError(
                 "a token shard is damaged, or has changed since it was packed", where=str(path),
@@ -150,7 +150,7 @@ def _opened(pack: str | Path, split: str) -> tuple[ShardFacts, Manifest, tuple[S
             f"no rows in split {split}", where=str(manifest.path), got=found,
             hint="shard names start with their split; is the corpus large enough for the shares of `shard`?",
         )  # fmt: skip
-    return MappedShard(manifest.path_of(shards[0])).facts, manifest, shards
+    return MappedShard(manifest.local(shards[0])).facts, manifest, shards
 
 
 def _free_place(output: Path, manifest: Manifest) -> Path:

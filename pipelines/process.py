@@ -6,8 +6,8 @@ import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
 
 from pipelines.runner import local_processes, runner_options
-from pipelines.spine import lineage
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.lineage import Release
 from pipelines.spine.progress import Display, Heartbeat
 from pipelines.spine.stage import Job, Judge
 from pipelines.spine.units import Unit, UnitCache
@@ -21,39 +21,24 @@ class ProcessUnits(beam.PTransform):
     Retried and duplicated bundles are harmless: equal bytes are published again.
     """
 
-    def __init__(self, work: Work, cache: UnitCache, heartbeat: Heartbeat, versions: dict[str, str]) -> None:
+    def __init__(self, work: Work, cache: UnitCache, heartbeat: Heartbeat, release: Release) -> None:
         super().__init__()
-        self._doer = _ProcessUnit(work, cache, heartbeat, versions)
+        self._doer = _ProcessUnit(work, cache, heartbeat, release)
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
         return units | "Spread" >> beam.Reshuffle() | "Process" >> beam.ParDo(self._doer)
 
 
 class _ProcessUnit(beam.DoFn):
-    def __init__(self, work: Work, cache: UnitCache, heartbeat: Heartbeat, versions: dict[str, str]) -> None:
-        self._work, self._cache, self._heartbeat, self._versions = work, cache, heartbeat, versions
+    def __init__(self, work: Work, cache: UnitCache, heartbeat: Heartbeat, release: Release) -> None:
+        self._work, self._cache, self._heartbeat, self._release = work, cache, heartbeat, release
 
     def setup(self) -> None:
-        check_worker(self._versions)
+        self._release.expect_here()
 
     def process(self, unit: Unit) -> Iterator[str]:
         run_unit(unit, self._work, self._cache, self._heartbeat)
         yield unit.name
-
-
-def check_worker(versions: dict[str, str]) -> None:
-    """Refuses to work where other versions are installed than on the machine that launched the job.
-
-    Raises:
-        CorpusmillError: naming the package and both versions.
-    """
-    for name, version in versions.items():
-        found = lineage.installed_version(name)
-        if found != version:
-            raise CorpusmillError(
-                f"a worker has another version of {name}", expected=version, got=found,
-                hint="install the project with its constraints.txt on the workers",
-            )  # fmt: skip
 
 
 def run_units(
@@ -90,7 +75,7 @@ def process_units(job: Job, units: Sequence[Unit], work: Work, cache: UnitCache,
         takes: as in `run_units`.
     """
     heartbeat = job.heartbeat()
-    transform = ProcessUnits(work, cache, heartbeat, job.versions)
+    transform = ProcessUnits(work, cache, heartbeat, job.release)
     with Display(job.stage.name, takes or work.counts, units, heartbeat):
         run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform)
 

@@ -149,7 +149,7 @@ def _read_units(job: Job, units: Sequence[Unit], work: ReadUnit, cache: UnitCach
     from pipelines.process import ProcessUnits, run_pipeline
 
     heartbeat = job.heartbeat()
-    transform = ProcessUnits(work, cache, heartbeat, job.versions)
+    transform = ProcessUnits(work, cache, heartbeat, job.release)
     with Display("quality", "documents", units, heartbeat):
         run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform)
 
@@ -188,7 +188,7 @@ def _rows(units: Sequence[Unit], cache: UnitCache, columns: list[str]) -> Iterat
         if receipt is None:
             raise CorpusmillError("the unit left no receipt", where=unit.name, hint="run again")
         for shard in receipt.shards:
-            for batch in read_batches(cache.folder(unit) / shard.name, columns):
+            for batch in read_batches(cache.place(unit, shard.name), columns):
                 yield unit.source, batch
 
 

@@ -92,7 +92,7 @@ def _index(job: Job, units: Sequence[Unit], drawn: UnitCache) -> tuple[UnitInput
     receipt = run_unit(unit, IndexUnit(job.params), cache, Heartbeat())
     faults.reach("shard:indexed")
     # No bytes: progress is told by the documents that are read.
-    return tuple(UnitInput(str(cache.folder(unit) / shard.name), shard.sha256, 0) for shard in receipt.shards)
+    return tuple(UnitInput(cache.place(unit, shard.name), shard.sha256, 0) for shard in receipt.shards)
 
 
 def _expect_few(params: ShardParams, units: Sequence[Unit], drawn: UnitCache) -> None:
@@ -108,7 +108,7 @@ def _expect_few(params: ShardParams, units: Sequence[Unit], drawn: UnitCache) ->
         if receipt is None:
             raise CorpusmillError("the unit was not drawn", where=unit.name, hint="run again")
         numbers = {split: number + receipt.ledger.given[split] for split, number in numbers.items()}
-        paths += [str(drawn.folder(unit) / shard.name) for shard in receipt.shards]
+        paths += [drawn.place(unit, shard.name) for shard in receipt.shards]
     most = params.max_eval_documents
     if sum(numbers.values()) > most:
         parts = np.concatenate([read_arrow(path)["part"].to_numpy() for path in paths])

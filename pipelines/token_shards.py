@@ -201,7 +201,7 @@ class SplitRows:
     def __init__(self, folder: str | Path, split: str) -> None:
         manifest = read_manifest(folder).check()
         shards = manifest.of_split(split)
-        self.shards = [MappedShard(manifest.path_of(shard)) for shard in shards]
+        self.shards = [MappedShard(manifest.local(shard)) for shard in shards]
         self.where = f"{manifest.folder}: {split}"
         if not self.shards or not sum(shard.num_rows for shard in self.shards):
             raise CorpusmillError(

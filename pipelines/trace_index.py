@@ -88,7 +88,7 @@ def find_document(folder: str | Path, doc_id: str) -> list[Place]:
         for shard, first_row in _with_first_rows(manifest, split):
             rows = _rows_of(_index_path(manifest, shard), wanted)
             if len(rows):
-                mapped = MappedShard(manifest.path_of(shard))
+                mapped = MappedShard(manifest.local(shard))
                 found += [p for row in rows.tolist() for p in _places(mapped, shard, row, first_row)]
     places = [place for place in found if place.doc_id == doc_id]
     if not places:
@@ -110,7 +110,7 @@ def documents_of_row(folder: str | Path, split: str, split_row: int) -> list[Pla
     for shard, first_row in _with_first_rows(manifest, split):
         num_rows = first_row + shard.rows
         if first_row <= split_row < num_rows:
-            return _places(MappedShard(manifest.path_of(shard)), shard, split_row - first_row, first_row)
+            return _places(MappedShard(manifest.local(shard)), shard, split_row - first_row, first_row)
     got = f"{split}:{split_row}"
     if not num_rows:
         held = ", ".join(sorted({shard.split for shard in manifest.shards})) or "no rows at all"
@@ -127,7 +127,7 @@ def _with_first_rows(manifest: Manifest, split: str) -> Iterator[tuple[Shard, in
 
 
 def _index_path(manifest: Manifest, shard: Shard) -> Path:
-    return manifest.folder / INDEX / f"{shard.stem}.arrow"
+    return manifest.local_evidence(f"{INDEX}/{shard.stem}.arrow")
 
 
 def _rows_of(path: Path, wanted: np.uint64) -> np.ndarray:

@@ -20,14 +20,16 @@ from apache_beam.testing.test_pipeline import TestPipeline as Pipeline  # a name
 from apache_beam.testing.util import assert_that, equal_to
 from corpora import digests, words, write_documents, write_params
 
-from pipelines.process import ProcessUnits, check_worker, run_units
+from pipelines.process import ProcessUnits, run_units
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.lineage import Release, modules_digest
 from pipelines.spine.progress import Heartbeat
 from pipelines.spine.shards import read_batches
 from pipelines.spine.stage import Stage, opened
 from pipelines.spine.units import Unit, UnitCache, plan_documents
 from pipelines.spine.work import Outcome
 
+RELEASE = Release("pipelines.clean", modules_digest("pipelines.clean"), {})
 ROOT = Path(__file__).resolve().parents[1]
 NUM_UNITS = 8
 RUNNER = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -108,7 +110,7 @@ def undisturbed(documents: Path, tmp_path_factory: pytest.TempPathFactory) -> di
 
 def test_every_unit_gives_its_name_once_its_shards_lie_in_the_cache(documents: Path, tmp_path: Path) -> None:
     units, cache = plan_documents([str(documents)]), UnitCache(str(tmp_path), "recipe")
-    transform = ProcessUnits(Copy(Params("", "")), cache, Heartbeat(), {})
+    transform = ProcessUnits(Copy(Params("", "")), cache, Heartbeat(), RELEASE)
     with Pipeline(argv=[RUNNER]) as pipeline:
         names = pipeline | beam.Create(units) | transform
         assert_that(names, equal_to([unit.name for unit in units]))
@@ -119,7 +121,7 @@ def test_every_unit_gives_its_name_once_its_shards_lie_in_the_cache(documents: P
 
 def test_units_processed_twice_are_harmless(documents: Path, tmp_path: Path) -> None:
     units, cache = plan_documents([str(documents)]), UnitCache(str(tmp_path), "recipe")
-    transform = ProcessUnits(Copy(Params("", "")), cache, Heartbeat(), {})
+    transform = ProcessUnits(Copy(Params("", "")), cache, Heartbeat(), RELEASE)
     with Pipeline(argv=[RUNNER]) as pipeline:
         names = pipeline | beam.Create([*units, *units]) | transform
         assert_that(names, equal_to([unit.name for unit in units] * 2))
@@ -164,12 +166,13 @@ def test_an_error_of_ours_in_a_worker_surfaces_as_itself(
 
 def test_a_worker_with_another_version_refuses_to_work(documents: Path, tmp_path: Path) -> None:
     with pytest.raises(CorpusmillError) as caught:
-        check_worker({"python": "2.7"})
+        Release("pipelines.clean", modules_digest("pipelines.clean"), {"python": "2.7"}).expect_here()
     assert str(caught.value) == (
         f"a worker has another version of python\n  expected: 2.7\n  got: {sys.version_info[0]}.{sys.version_info[1]}\n"
         "  hint: install the project with its constraints.txt on the workers"
     )
-    transform = ProcessUnits(Copy(Params("", "")), UnitCache(str(tmp_path), "r"), Heartbeat(), {"pyarrow": "0.1.0"})
+    other = Release("pipelines.clean", "", {"pyarrow": "0.1.0"})
+    transform = ProcessUnits(Copy(Params("", "")), UnitCache(str(tmp_path), "r"), Heartbeat(), other)
     with pytest.raises(Exception, match="a worker has another version of pyarrow"), Pipeline(argv=[RUNNER]) as root:
         _ = root | beam.Create(plan_documents([str(documents)])) | transform
 

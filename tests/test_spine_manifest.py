@@ -58,7 +58,7 @@ def test_what_was_written_is_read_from_the_folder_or_the_file(tmp_path: Path) ->
     assert manifest.check() is manifest
     assert manifest.rows == 7
     assert manifest.of_split("val") == (TWO,)
-    assert manifest.path_of(TWO) == folder / TWO.name
+    assert manifest.place_of(TWO) == str(folder / TWO.name)
     assert (ONE.stem, ONE.split) == ("train-enwiki-3fa91c04be77", "train")
 
 

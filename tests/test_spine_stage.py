@@ -120,7 +120,7 @@ def test_a_stage_leaves_its_shards_a_manifest_a_ledger_and_a_lineage(tmp_path: P
     main(arguments(tmp_path))
     manifest = read_manifest(tmp_path / "out").check()
     assert [shard.rows for shard in manifest.shards] == [2, 2, 2, 2]
-    assert [shard.sha256 for shard in manifest.shards] == [sha256_file(manifest.path_of(s)) for s in manifest.shards]
+    assert [shard.sha256 for shard in manifest.shards] == [sha256_file(manifest.place_of(s)) for s in manifest.shards]
     texts = sorted(row["text"] for row in read_rows(tmp_path / "out"))
     assert texts == ["text 0", "text 1", "text 2", "text 3", "第0篇", "第1篇", "第2篇", "第3篇"]
     counts = {"counts": "documents", "apart": {}}

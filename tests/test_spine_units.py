@@ -79,7 +79,7 @@ def test_a_unit_knows_its_bytes_and_settings() -> None:
 def finished(tmp_path: Path) -> tuple[UnitCache, Path]:
     """A cache that holds UNIT with one shard and one evidence file."""
     cache = UnitCache(str(tmp_path), "recipe")
-    folder = cache.folder(UNIT)
+    folder = Path(cache.place(UNIT, "")).resolve()
     folder.mkdir(parents=True)
     shards = []
     for name in ("a.parquet", "dropped-a.parquet"):

@@ -84,7 +84,7 @@ def run(work: Say, cache: UnitCache) -> Receipt:
 
 
 def names(cache: UnitCache) -> list[str]:
-    folder = cache.folder(UNIT)
+    folder = Path(cache.place(UNIT, ""))
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
@@ -99,7 +99,7 @@ def test_what_becomes_of_the_records_is_written_and_counted(tmp_path: Path) -> N
     assert [(evidence_place(shard), shard.rows) for shard in receipt.evidence] == [
         ("dropped/jawiki-3fa91c04be77.parquet", 2), ("quarantined/jawiki-3fa91c04be77.parquet", 1),
     ]  # fmt: skip
-    shard = cache.folder(UNIT) / receipt.shards[0].name
+    shard = cache.place(UNIT, receipt.shards[0].name)
     assert pq.read_table(shard)["text"].to_pylist() == ["海", "a", "b", "c", "d"]
     assert names(cache) == [
         "dropped-jawiki-3fa91c04be77.parquet", "jawiki-3fa91c04be77.parquet",
@@ -113,7 +113,7 @@ def test_an_index_is_kept_beside_the_shards_as_arrow_and_counts_for_nothing(tmp_
     receipt = run(work, cache)
     assert receipt.ledger.to_dict()["out"] == {"documents": 1}
     assert [(evidence_place(s), s.rows) for s in receipt.evidence] == [("index/jawiki-3fa91c04be77.arrow", 3)]
-    with pa.memory_map(str(cache.folder(UNIT) / receipt.evidence[0].name)) as file:
+    with pa.memory_map(cache.place(UNIT, receipt.evidence[0].name)) as file:
         (batch,) = pa.ipc.open_stream(file)
     assert batch["text"].to_pylist() == ["b", "c", "d"]
 
@@ -160,7 +160,7 @@ def test_a_damaged_file_of_the_cache_is_computed_again_with_the_same_bytes(
 ) -> None:
     work, cache = work_in(tmp_path)
     whole = run(work, cache).to_json()
-    path = cache.folder(UNIT) / name
+    path = Path(cache.place(UNIT, name))
     content = path.read_bytes()
     changed = {"gone": b"", "cut": content[: len(content) // 2], "flipped": b"?" + content[1:]}[damage]
     path.unlink()

@@ -38,7 +38,7 @@ def test_the_dictionary_follows_from_the_parameters_and_the_number_of_processes(
     ) == {
         "train_micro_batch_size_per_gpu": 2,
         "gradient_accumulation_steps": 2,
-        "gradient_clipping": 1.0,
+        "gradient_clipping": 0.0,
         "bf16": {"enabled": False},
         "fp16": {"enabled": False},
         "zero_optimization": {

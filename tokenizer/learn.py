@@ -134,10 +134,10 @@ def read_counts(folders: Iterable[str]) -> Iterator[pa.RecordBatch]:
     for folder in folders:
         manifest = read_manifest(folder).check()
         for shard in manifest.shards:
-            for batch in read_batches(manifest.path_of(shard)):
+            for batch in read_batches(manifest.place_of(shard)):
                 if batch.schema.names != COUNT.names:
                     raise CorpusmillError(
-                        "not a table of pre-token counts", where=str(manifest.path_of(shard)),
+                        "not a table of pre-token counts", where=str(manifest.place_of(shard)),
                         expected=COUNT.names, got=batch.schema.names, hint="give the output of `count` as --input",
                     )  # fmt: skip
                 yield batch

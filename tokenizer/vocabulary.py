@@ -53,10 +53,10 @@ def read_counts(folder: str | Path) -> Iterator[tuple[list[str], np.ndarray]]:
 def _count_batches(folder: str | Path) -> Iterator[pa.RecordBatch]:
     manifest = read_manifest(folder).check()
     for shard in manifest.shards:
-        for batch in read_batches(manifest.path_of(shard)):
+        for batch in read_batches(manifest.place_of(shard)):
             if batch.schema.names != COUNT.names:
                 raise CorpusmillError(
-                    "not a table of pre-token counts", where=str(manifest.path_of(shard)), expected=COUNT.names,
+                    "not a table of pre-token counts", where=str(manifest.place_of(shard)), expected=COUNT.names,
                     got=batch.schema.names, hint="give the output of `count` as --counts",
                 )  # fmt: skip
             yield batch

@@ -138,7 +138,7 @@ class Engine:
                 loss, right = (value / valid for value in self._sum(*sums.tolist()))
                 applied = judge(loss) and not self._optimizer.skip
                 self._optimizer.skip = not applied
-                norm = self._plain_norm() if params.engine.zero_stage == 0 else 0.0
+                norm = self._clipped() if params.engine.zero_stage == 0 else 0.0
             engine.step()
         if params.engine.zero_stage > 0:
             norm = float(engine.get_global_grad_norm() or 0.0)
@@ -160,6 +160,15 @@ class Engine:
         """Sums over the processes that computed rows of their own; the others repeat them, or saw no logits."""
         counts = self.layout.tensor_rank == 0
         return sum_over(self.world, *(number if counts else 0.0 for number in numbers))
+
+    def _clipped(self) -> float:
+        """The norm of the gradients, which are clipped by it: DeepSpeed's own, in fp32, would be a second one."""
+        norm, most = self._plain_norm(), self.params.gradient_clipping
+        grads = [p.grad for p in self._deepspeed.module.parameters() if p.grad is not None]
+        if most and norm > most:
+            for grad in grads:
+                grad.mul_(most / (norm + 1e-6))  # as torch.nn.utils.clip_grad_norm_ does
+        return norm
 
     def _plain_norm(self) -> float:
         if self.params.engine.tensor_parallel == 1:

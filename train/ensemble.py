@@ -35,7 +35,7 @@ def read_snapshots(folder: Path, model: nn.Module) -> list[nn.Module]:
         CorpusmillError: fewer than two snapshots, or one that does not fit the model.
     """
     manifest = read_manifest(folder)
-    paths = [manifest.path_of(shard) for shard in manifest.shards if shard.name.startswith(f"{FOLDER}/")]
+    paths = [manifest.local(shard) for shard in manifest.shards if shard.name.startswith(f"{FOLDER}/")]
     if len(paths) < 2:
         raise CorpusmillError(
             "an ensemble needs snapshots of the training", where=str(folder / FOLDER), expected="two or more",

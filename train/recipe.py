@@ -259,7 +259,8 @@ def deepspeed_config(params: PretrainParams, world_size: int, num_parameters: in
         # counts those that share matrices in one place and not in another.
         "train_micro_batch_size_per_gpu": engine.rows_per_micro_batch,
         "gradient_accumulation_steps": params.micro_batches(world_size),
-        "gradient_clipping": params.gradient_clipping,  # left out, DeepSpeed would clip at 1.0
+        # Without ZeRO we clip, by the norm that is logged; left out, DeepSpeed would clip at 1.0.
+        "gradient_clipping": params.gradient_clipping if engine.zero_stage else 0.0,
         "bf16": {"enabled": params.precision == "bf16"},
         "fp16": {"enabled": params.precision == "fp16"},  # the scale moves by itself
         "zero_optimization": {

@@ -79,7 +79,7 @@ class Run:
             CorpusmillError: no shards, no train rows, or weights that do not fit them.
         """
         manifest = read_manifest(pack)
-        shards = tuple((shard, _source_of(manifest.path_of(shard))) for shard in manifest.of_split("train"))
+        shards = tuple((shard, _source_of(manifest.local(shard))) for shard in manifest.of_split("train"))
         order = Order(params.seed, tuple((source, shard.rows) for shard, source in shards), params.source_weights)
         ended = _metrics(metrics)
         return cls(
@@ -99,13 +99,13 @@ class Run:
             )
         first = (step - 1) * self.rows_per_step
         places = [self._place(row) for row in self.order.rows(first, self.rows_per_step).tolist()]
-        paths = {self.manifest.path_of(shard) for shard, *_ in places}
+        paths = {self.manifest.local(shard) for shard, *_ in places}
         # On a cold disk opening waits for it; 32 shards of 10 million documents took 3 s one by one.
         with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
             opened = dict(zip(paths, pool.map(MappedShard, paths), strict=True))
         found = []
         for number, (shard, source, row, local) in enumerate(places):
-            mapped = opened[self.manifest.path_of(shard)]
+            mapped = opened[self.manifest.local(shard)]
             view = mapped.row(local)
             columns = (view.starts.tolist(), view.lengths.tolist(), view.offsets.tolist())
             for segment, (doc_id, *numbers) in enumerate(zip(mapped.doc_ids(local), *columns, strict=True), 1):

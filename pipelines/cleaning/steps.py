@@ -31,9 +31,9 @@ from pipelines.cleaning.repeated_lines import (
     merge_lines,
     too_frequent,
 )
-from pipelines.process import check_worker
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.lineage import Release
 from pipelines.spine.manifest import Shard, read_manifest
 from pipelines.spine.progress import Heartbeat
 from pipelines.spine.schema import REPEATED_LINE, as_documents
@@ -69,7 +69,7 @@ class Plan:
     params: CleanParams
     quality_model: str
     heartbeat: Heartbeat
-    versions: dict[str, str]
+    release: Release
 
     def prepared_receipt(self, unit: Unit) -> Receipt:
         """What the first half left."""
@@ -78,18 +78,18 @@ class Plan:
             raise CorpusmillError("the unit was not prepared", where=unit.name, hint="run again")
         return receipt
 
-    def lines_file(self, unit: Unit) -> Path:
+    def lines_file(self, unit: Unit) -> str:
         """Where the first half left the unit's lines; no file where it has none."""
-        return self.prepared.folder(unit) / f"{LINES_OUTPUT}-{unit.name}.parquet"
+        return self.prepared.place(unit, f"{LINES_OUTPUT}-{unit.name}.parquet")
 
     def finishing(self, unit: Unit, repeated: str) -> Unit:
         """The unit as the second half takes it: its prepared file, and a digest of the lines that it loses."""
-        receipt, folder = self.prepared_receipt(unit), self.prepared.folder(unit)
-        ledger = UnitInput(str(folder / RECEIPT), storage.sha256_file(folder / RECEIPT), 0)
+        receipt = self.prepared_receipt(unit)
+        ledger = UnitInput(self.prepared.place(unit, RECEIPT), storage.sha256_text(receipt.to_json()), 0)
         rows = tuple(
-            UnitInput(str(folder / shard.name), shard.sha256, shard.bytes)
+            UnitInput(self.prepared.place(unit, shard.name), shard.sha256, shard.bytes)
             for shard in receipt.shards
-            if shard.name != self.lines_file(unit).name
+            if shard.name != storage.name_of(self.lines_file(unit))
         )
         return Unit(unit.name, unit.source, (ledger, *rows), (("repeated_lines", repeated),))
 
@@ -190,7 +190,7 @@ class Prepare(beam.DoFn):
         self._plan = plan
 
     def setup(self) -> None:
-        check_worker(self._plan.versions)
+        self._plan.release.expect_here()
 
     def process(self, element: tuple[int, Unit]) -> Iterator[tuple[str, int]]:
         index, unit = element
@@ -213,7 +213,8 @@ class SpreadLines(beam.DoFn):
             unit = self._plan.units[index]
             receipt = self._plan.prepared_receipt(unit)
             num_documents += receipt.ledger.taken
-            num_lines += sum(LINES_A_ROW * s.rows for s in receipt.shards if s.name == self._plan.lines_file(unit).name)
+            lines = storage.name_of(self._plan.lines_file(unit))
+            num_lines += sum(LINES_A_ROW * shard.rows for shard in receipt.shards if shard.name == lines)
         if num_documents > self._plan.params.rules.repeated_lines.max_documents:
             num_partitions = -(-num_lines // LINES_PER_PARTITION)
             for partition in range(num_partitions):
@@ -238,7 +239,10 @@ class CountLines(beam.DoFn):
 
     def _lines(self, index: int, first: int, last: int) -> Lines:
         """The LINE records of a unit within a range of hashes."""
-        path = self._plan.lines_file(self._plan.units[index])
+        try:
+            path = storage.local_copy(self._plan.lines_file(self._plan.units[index]))
+        except FileNotFoundError:
+            return NO_LINES
         if not path.exists():
             return NO_LINES
         within = [("first", "<=", pa.scalar(last, pa.uint64())), ("last", ">=", pa.scalar(first, pa.uint64()))]

@@ -42,7 +42,7 @@ def files_of(places: Iterable[str]) -> list[Path]:
     for place in map(Path, places):
         if (place / NAME).exists():
             manifest = read_manifest(place)
-            found += [manifest.path_of(shard) for shard in manifest.shards]
+            found += [manifest.local(shard) for shard in manifest.shards]
         elif place.is_dir():
             found += sorted(place.glob("*.parquet"))
         elif place.exists():

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import yaml
@@ -17,7 +16,7 @@ SHOWN_PAIRS, SHOWN_CHARS = 10, 70
 
 
 def judge_losses(
-    limits: Mapping[str, int], units: Iterable[Unit], drop_lists: Callable[[Unit], Path | None]
+    limits: Mapping[str, int], units: Iterable[Unit], drop_lists: Callable[[Unit], str | None]
 ) -> Callable[[Ledger, Mapping[str, Ledger]], None]:
     """A check that no source loses more than its limit's share of documents.
 
@@ -59,7 +58,7 @@ def _in_words(ledger: Ledger) -> str:
     return ", ".join(f"{reason.partition('.')[2]} {number:,}" for reason, number in sorted(ledger.reasons.items()))
 
 
-def _examples(units: Iterable[Unit], drop_lists: Callable[[Unit], Path | None]) -> list[str]:
+def _examples(units: Iterable[Unit], drop_lists: Callable[[Unit], str | None]) -> list[str]:
     """Ten drops, drawn by a hash of the ids, each with its kept document and the beginning of the dropped text."""
     drawn: list[tuple[bytes, dict, Unit]] = []
     for unit in units:

@@ -13,6 +13,7 @@ from pipelines.duplicates.preference import Preference
 from pipelines.duplicates.references import SignedUnits
 from pipelines.duplicates.signing import SignParams
 from pipelines.spine import storage
+from pipelines.spine.lineage import Release
 from pipelines.spine.progress import Heartbeat
 from pipelines.spine.units import Unit, UnitCache
 
@@ -143,15 +144,14 @@ class Plan:
     params: DedupParams
     preference: Preference
     heartbeat: Heartbeat
-    versions: dict[str, str]
+    release: Release
 
     def signed_units(self) -> SignedUnits:
         """Look-up of ids and ranks; ask only once every unit is signed. A unit without documents has no file."""
         paths = []
-        for unit in self.units:
-            receipt = self.signed.receipt(unit)
+        for unit, receipt in zip(self.units, self.signed.receipts(self.units), strict=True):
             found = receipt is not None and receipt.shards
-            paths.append(str(self.signed.folder(unit) / f"{unit.name}.arrow") if found else "")
+            paths.append(self.signed.place(unit, f"{unit.name}.arrow") if found else "")
         return SignedUnits(tuple(paths))
 
     @property

@@ -14,7 +14,6 @@ from pipelines.duplicates.decisions import repeated_keys, shared_keys
 from pipelines.duplicates.plan import Plan
 from pipelines.duplicates.references import DROP, EXACT, KEYED, by_partition, make_refs, split_by, unit_of, unpack
 from pipelines.duplicates.signing import SignUnit, fixed_lists_array
-from pipelines.process import check_worker
 from pipelines.spine import faults
 from pipelines.spine.units import Unit
 from pipelines.spine.work import run_unit
@@ -35,7 +34,7 @@ class OnPlan(beam.DoFn):
         self._plan = plan
 
     def setup(self) -> None:
-        check_worker(self._plan.versions)
+        self._plan.release.expect_here()
         self._signed = self._plan.signed_units()
 
     def _left(self, index: int, drops: np.ndarray) -> tuple[np.ndarray, pa.Table]:
@@ -53,7 +52,7 @@ class Sign(beam.DoFn):
         self._plan = plan
 
     def setup(self) -> None:
-        check_worker(self._plan.versions)
+        self._plan.release.expect_here()
 
     def process(self, element: tuple[int, Unit]) -> Iterator[tuple[int, bytes]]:
         index, unit = element

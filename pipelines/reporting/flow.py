@@ -92,11 +92,13 @@ class StageFolder:
         manifest = self.manifest
         for shard in manifest.shards:
             if not split or shard.split == split:
-                yield shard, manifest.path_of(shard)
+                yield shard, manifest.local(shard)
 
     def evidence_paths(self, kind: str) -> list[Path]:
         """The Parquet files of what was ``dropped`` or ``quarantined``, by name."""
-        return sorted((self.folder / kind).glob("*.parquet")) if self.folder is not None else []
+        if self.folder is None:
+            return []
+        return [storage.local_copy(place) for _, place in self.manifest.evidence(kind) if place.endswith(".parquet")]
 
     def _there(self) -> Path:
         if self.folder is None:

@@ -5,6 +5,7 @@ contract test that holds ``dvc.yaml`` to them.
 """
 
 import ast
+import dataclasses
 import functools
 import hashlib
 import importlib.metadata
@@ -19,6 +20,42 @@ from pipelines.spine.errors import CorpusmillError
 
 OUR_PACKAGES = ("pipelines", "tokenizer", "train")
 VERSIONS_FILE = "versions.yaml"
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """What shapes a stage's bytes beside its inputs and parameters, and must be the same on every worker.
+
+    Attributes:
+        module: the stage's.
+        modules_sha256: `modules_digest` of it.
+        versions: of Python and packages, by name.
+    """
+
+    module: str
+    modules_sha256: str
+    versions: dict[str, str]
+
+    def expect_here(self) -> None:
+        """Refuses to work where another version is installed than on the machine that launched the job.
+
+        Raises:
+            CorpusmillError: naming the package and both versions, or saying that our own code differs.
+        """
+        for name, version in self.versions.items():
+            found = installed_version(name)
+            if found != version:
+                raise CorpusmillError(
+                    f"a worker has another version of {name}", expected=version, got=found,
+                    hint="install the project with its constraints.txt on the workers",
+                )  # fmt: skip
+        found = _modules_digest_here(self.module)
+        if found != self.modules_sha256:
+            raise CorpusmillError(
+                "a worker has another source code of the project", where=self.module,
+                expected=f"sha256 {self.modules_sha256[:12]}", got=f"sha256 {found[:12]}",
+                hint="build the package that workers install, or their image, from this working tree (docs/runners.md)",
+            )  # fmt: skip
 
 
 def module_files(module: str) -> dict[str, Path]:
@@ -50,6 +87,10 @@ def modules_digest(module: str) -> str:
         digest.update(f"{name}\n".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+#: Of the running process, whose code does not change: every step of a pipeline asks.
+_modules_digest_here = functools.cache(modules_digest)
 
 
 def installed_version(name: str) -> str:

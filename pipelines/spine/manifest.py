@@ -1,16 +1,21 @@
-"""``manifest.json``: the shards of a folder. It is all that a later stage depends on, and is written last."""
+"""``manifest.json``: the shards of a folder. It is all that a later stage depends on, and is written last.
+
+With a storage root the shards lie there, and ``places.json`` beside the manifest says where; the manifest is the same.
+"""
 
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 
 NAME = "manifest.json"
+#: Name in the folder -> place, of the shards and of the evidence beside them; absent where they lie in the folder.
+PLACES = "places.json"
 SCHEMA_VERSION = 1
 
 
@@ -36,18 +41,34 @@ class Shard:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The shards of one folder, sorted by name."""
+    """The shards of one folder, sorted by name; ``places`` says where those lie that are not in it."""
 
     folder: Path
     shards: tuple[Shard, ...]
+    places: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
         return self.folder / NAME
 
-    def path_of(self, shard: Shard) -> Path:
-        """Where the shard lies."""
-        return self.folder / shard.name
+    def place_of(self, shard: Shard) -> str:
+        """Where the shard lies: a path, or an object."""
+        return self.places.get(shard.name) or str(self.folder / shard.name)
+
+    def local(self, shard: Shard) -> Path:
+        """The shard as a local file, to be memory-mapped; of an object there will be a copy with its declared bytes."""
+        return storage.local_copy(self.place_of(shard), shard.sha256)
+
+    def local_evidence(self, name: str) -> Path:
+        """A file of evidence by its name in the folder, as `local`; a path where no file is if there is none."""
+        return storage.local_copy(self.places.get(name) or self.folder / name)
+
+    def evidence(self, kind: str) -> list[tuple[str, str]]:
+        """The files of evidence of a kind, ``dropped`` for instance: (name in the folder, place), sorted."""
+        if self.places:
+            return sorted((name, place) for name, place in self.places.items() if name.startswith(f"{kind}/"))
+        paths = sorted(path for path in (self.folder / kind).glob("*") if path.is_file())
+        return [(f"{kind}/{path.name}", str(path)) for path in paths]
 
     def of_split(self, split: str) -> tuple[Shard, ...]:
         """The shards of one split."""
@@ -63,16 +84,18 @@ class Manifest:
         Raises:
             CorpusmillError: a shard is missing or has another size.
         """
-        for shard in self.shards:
-            path = self.path_of(shard)
-            size = path.stat().st_size if path.exists() else None
+        places = [self.place_of(shard) for shard in self.shards]
+        for shard, place, size in zip(self.shards, places, storage.sizes_of(places), strict=True):
             if size != shard.bytes:
+                lost = "a shard is not in the store as the manifest says"
+                hint = f"run `dvc repro --force --single-item {self.folder.name}`: only what is missing is computed"
+                here = not storage.is_remote(place)
                 raise CorpusmillError(
-                    "the manifest and the folder do not agree",
-                    where=str(path),
+                    "the manifest and the folder do not agree" if here else lost,
+                    where=place,
                     expected=f"{shard.bytes:,} bytes",
                     got="no such file" if size is None else f"{size:,} bytes",
-                    hint="run `dvc repro`, or `dvc checkout`, to bring the shard back",
+                    hint="run `dvc repro`, or `dvc checkout`, to bring the shard back" if here else hint,
                 )
         return self
 
@@ -115,7 +138,17 @@ def read_manifest(folder: str | Path) -> Manifest:
         raise CorpusmillError(f"damaged manifest: {error}", where=str(path), hint="delete it and rerun") from None
     if version != SCHEMA_VERSION:
         raise CorpusmillError("another schema version", where=str(path), expected=SCHEMA_VERSION, got=version)
-    return Manifest(path.parent, shards)
+    return Manifest(path.parent, shards, _read_places(path.with_name(PLACES)))
+
+
+def _read_places(path: Path) -> dict[str, str]:
+    try:
+        places = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise CorpusmillError(f"damaged: {error}", where=str(path), hint="delete it and rerun") from None
+    return {str(name): str(place) for name, place in dict(places).items()}
 
 
 def dump(value: object) -> str:

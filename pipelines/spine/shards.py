@@ -44,7 +44,7 @@ class _Shard:
     group_bytes = GROUP_BYTES
 
     def __init__(self, path: str | Path, schema: pa.Schema) -> None:
-        self.path = Path(path)
+        self.path = str(path)
         self.schema = schema
         self.group_bytes = int((schema.metadata or {}).get(GROUP_BYTES_KEY, self.group_bytes))
         self.rows = 0
@@ -88,6 +88,10 @@ class _Shard:
             if self._pending_rows:
                 self._write_group()
             self._close()
+            self._file.flush()
+            self._entry = Shard(
+                storage.name_of(self.path), self.rows, self._file.tell(), storage.sha256_file(self._file.name)
+            )
         except BaseException:
             self._abandon()
             raise
@@ -102,14 +106,14 @@ class _Shard:
         table = pa.Table.from_batches([*self._pending, empty], self.schema).combine_chunks()
         for field, column in zip(self.schema, table.columns, strict=True):
             if column.null_count and not field.nullable:
-                raise CorpusmillError(f"column {field.name} holds {column.null_count} nulls", where=str(self.path))
+                raise CorpusmillError(f"column {field.name} holds {column.null_count} nulls", where=self.path)
         self.rows += table.num_rows
         self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
         self._write_table(table)
 
     def published(self) -> Shard:
         """The manifest entry of the published file."""
-        return Shard(self.path.name, self.rows, self.path.stat().st_size, storage.sha256_file(self.path))
+        return self._entry
 
     def _open(self) -> None:
         raise AssertionError("a shard is ParquetShard or ArrowShard")
@@ -168,9 +172,14 @@ def open_shard(path: str | Path, schema: pa.Schema) -> ParquetShard | ArrowShard
     return ArrowShard(path, schema) if str(path).endswith(".arrow") else ParquetShard(path, schema)
 
 
-def read_batches(path: str | Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The rows of a Parquet file, a row group at a time: memory is one group, whatever the file's size."""
-    with pq.ParquetFile(path) as file:
+def read_batches(path: str | Path, columns: list[str] | None = None, sha256: str = "") -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, a row group at a time: memory is one group, whatever the file's size.
+
+    Args:
+        path: a path or an object; of an object there will be a local copy, checked against ``sha256`` where given.
+        columns: those to read; None: all.
+    """
+    with pq.ParquetFile(storage.local_copy(path, sha256)) as file:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, columns=columns, use_threads=False).combine_chunks()
             yield from table.to_batches()

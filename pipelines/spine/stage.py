@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ from pipelines.spine import faults, lineage, storage
 from pipelines.spine.command import run_module as run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger, merge
-from pipelines.spine.manifest import NAME, Shard, dump, write_manifest
+from pipelines.spine.manifest import NAME, PLACES, Shard, dump, write_manifest
 from pipelines.spine.params import load_params, to_jsonable
 from pipelines.spine.progress import Heartbeat
-from pipelines.spine.units import Unit, UnitCache
+from pipelines.spine.root import storage_root
+from pipelines.spine.units import Unit, UnitCache, UnitInput
 from pipelines.spine.work import evidence_place
 
 CACHE = ".cache"
@@ -76,8 +77,42 @@ class Job:
 
     @property
     def cache_root(self) -> Path:
-        """An absolute folder for what may be lost without harm."""
+        """An absolute folder of this machine for what may be lost without harm."""
         return Path(self.args.cache).resolve()
+
+    @functools.cached_property
+    def root(self) -> str:
+        """Where the shards of a stage that workers run lie, an absolute path or a place in a store; "": in its folder."""
+        return storage_root(self.args.params) if self.stage.has_runner else ""
+
+    @property
+    def store(self) -> str:
+        """Where finished units lie: the root, or the cache where there is none."""
+        return self.root or str(self.cache_root)
+
+    @functools.cached_property
+    def release(self) -> lineage.Release:
+        """What every worker must have."""
+        return lineage.Release(self.stage.module, self._modules, self.versions)
+
+    def for_workers(self, path: str | Path) -> str:
+        """The place from which a worker reads a file of this machine: with a root, that of a copy there."""
+        if storage.is_remote(path) or not self.root:
+            return storage.absolute(path)
+        place = storage.join(self.root, "raw", storage.sha256_file(path), Path(path).name)
+        storage.copy_in(path, place)
+        return place
+
+    def units_for_workers(self, units: Iterable[Unit]) -> list[Unit]:
+        """The units, their inputs where workers find them; those in the root, or in a store, stay where they are."""
+        return [replace(unit, inputs=tuple(map(self._input_for_workers, unit.inputs))) for unit in units]
+
+    def _input_for_workers(self, one: UnitInput) -> UnitInput:
+        if not self.root or storage.is_remote(one.path) or one.path.startswith(f"{self.root}/"):
+            return one
+        place = storage.join(self.root, "raw", one.sha256, Path(one.path).name)
+        storage.copy_in(one.path, place)
+        return replace(one, path=place, stamp=None)
 
     @property
     def recipe(self) -> str:
@@ -95,7 +130,7 @@ class Job:
     def unit_cache(self, part: str = "", shaping: Any = None) -> UnitCache:
         """The stage's unit cache, or that of one part of it, which only the parameters ``shaping`` shape."""
         recipe = self.recipe if shaping is None else self._recipe(shaping)
-        return UnitCache(str(self.cache_root / "units" / f"{self.stage.name}{part}"), f"{recipe}{part}")
+        return UnitCache(storage.join(self.store, "units", f"{self.stage.name}{part}"), f"{recipe}{part}")
 
     def heartbeat(self) -> Heartbeat:
         """A fresh place for this run's progress."""
@@ -113,7 +148,7 @@ class Job:
         cache: UnitCache | None = None,
         texts: Mapping[str, str] | None = None,
     ) -> Ledger:
-        """Links what the units left into the output folder and publishes it.
+        """Publishes what the units left: links in the output folder, or with a root the places where it lies.
 
         Args:
             units: the plan.
@@ -128,26 +163,37 @@ class Job:
         units = list(dict.fromkeys(units))  # given twice, counted once
         shards: list[Shard] = []
         parts: list[tuple[str, Ledger]] = []
+        places: dict[str, str] = {}
         self.begin()
-        for unit in units:
-            receipt = cache.receipt(unit)
+        for unit, receipt in zip(units, cache.receipts(units), strict=True):
             if receipt is None:
                 raise CorpusmillError("the unit left no receipt", where=unit.name, hint="run again")
-            for shard in receipt.shards:
-                storage.link(cache.folder(unit) / shard.name, self.output / shard.name)
-            for shard in receipt.evidence:
-                storage.link(cache.folder(unit) / shard.name, self.output / evidence_place(shard))
+            places |= {shard.name: cache.place(unit, shard.name) for shard in receipt.shards}
+            places |= {evidence_place(shard): cache.place(unit, shard.name) for shard in receipt.evidence}
             shards += receipt.shards
             parts.append((unit.source, receipt.ledger))
-        evidence = {evidence_place(s) for u in units if (r := cache.receipt(u)) for s in r.evidence}
+        self.put(places)
         total, by_source = merge(counts, parts)
         self._write_ledger(total, by_source)
         for name, text in (texts or {}).items():
             storage.write_text(self.output / name, text)
         if judge is not None:
             judge(total, by_source)
-        self._finish(shards, evidence | set(texts or {}))
+        self._finish(shards, set(places) | set(texts or {}))
         return total
+
+    def put(self, places: Mapping[str, str]) -> None:
+        """Makes what workers wrote part of the output folder: by links, or with a root by ``places.json``.
+
+        Args:
+            places: name in the folder -> where it lies. Call it once: the last call's places count.
+        """
+        self.begin()
+        if self.root:
+            storage.write_text(self.output / PLACES, dump(dict(places)))
+            return
+        for name, place in places.items():
+            storage.link(place, self.output / name)
 
     def publish(self, shards: Iterable[Shard], ledger: Ledger, others: Iterable[str] = ()) -> None:
         """Publishes files that the stage wrote into the output folder itself; ``others`` are beside the shards."""
@@ -177,7 +223,7 @@ class Job:
 
     def _remove_strays(self, wanted: set[str]) -> None:
         """Deletes what an earlier run left in the folder and this one did not write."""
-        wanted = wanted | {"lineage.json"}
+        wanted = wanted | {"lineage.json", *([PLACES] if self.root else [])}
         ledger = Path(self.args.ledger).resolve()
         for path in sorted(self.output.rglob("*")):
             name = path.relative_to(self.output).as_posix()

@@ -1,7 +1,8 @@
 """The one storage layer: open, publish, link, hash. Everything that reads or writes files goes through here.
 
-Publishing is: write under a temporary name that is unique to the attempt, flush to disk, rename. A reader sees
-the whole file or none, and two attempts that write equal bytes may both publish.
+A place is a local path, or an object in a store (``s3://bucket/key``, ``gs://bucket/key``). Publishing is: write under
+a temporary name that is unique to the attempt, flush to disk, rename; or write a local temporary file, and upload it
+as one object. A reader sees the whole file or none, and two attempts that write equal bytes may both publish.
 """
 
 import contextlib
@@ -10,12 +11,15 @@ import fcntl
 import hashlib
 import os
 import shutil
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
+from pipelines.spine import local_cache, objects
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.objects import is_remote as is_remote
 
 CHUNK_BYTES = 1 << 20
 TEMPORARY = ".tmp-"
@@ -38,13 +42,121 @@ def temporary_name(path: str | Path) -> Path:
     return path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}-{path.name}")
 
 
+def join(place: str | Path, *parts: str) -> str:
+    """A place below another.
+
+    >>> join("s3://bucket/corpus/", "units", "extract")
+    's3://bucket/corpus/units/extract'
+    """
+    if is_remote(place):
+        return "/".join([str(place).rstrip("/"), *parts])
+    return str(Path(place, *parts))
+
+
+def absolute(place: str | Path) -> str:
+    """The place as another process, with another working directory, may name it; links followed."""
+    return str(place) if is_remote(place) else str(Path(place).resolve())
+
+
+def name_of(place: str | Path) -> str:
+    """The last part of a place."""
+    return str(place).rpartition("/")[2]
+
+
+def open_input(place: str | Path) -> BinaryIO:
+    """The file to read, seekable; of an object only what is asked for is fetched.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        CorpusmillError: the store refuses or fails.
+    """
+    return objects.open_input(str(place)) if is_remote(place) else open(place, "rb")
+
+
+def read_bytes(place: str | Path) -> bytes:
+    """All bytes of a small file; raises as `open_input` does."""
+    return objects.read_bytes(str(place)) if is_remote(place) else Path(place).read_bytes()
+
+
+def read_text(place: str | Path) -> str:
+    """All of a small UTF-8 file; raises as `open_input` does."""
+    return read_bytes(place).decode("utf-8")
+
+
+def local_copy(place: str | Path, sha256: str = "") -> Path:
+    """A local file with the place's bytes, to be memory-mapped: the path itself, or a copy of the object.
+
+    Args:
+        place: a path or an object.
+        sha256: what an object's bytes must have; "" takes them as they are.
+    Raises:
+        FileNotFoundError: no such object.
+        CorpusmillError: other bytes than declared, or the store refuses or fails.
+    """
+    return local_cache.local_copy(str(place), sha256) if is_remote(place) else Path(place)
+
+
+def sizes_of(places: Sequence[str]) -> list[int | None]:
+    """Bytes of the file at each place, None where there is none."""
+    remote = [place for place in places if is_remote(place)]
+    found = dict(zip(remote, objects.sizes_of(remote), strict=True))
+    return [found[place] if place in found else _local_size(place) for place in places]
+
+
+def size_of(place: str | Path) -> int | None:
+    """Bytes of the file, None where there is none."""
+    return sizes_of([str(place)])[0]
+
+
+def exists(place: str | Path) -> bool:
+    """Whether a file is there."""
+    return size_of(place) is not None
+
+
+def delete(place: str | Path) -> None:
+    """Takes a file away; nothing happens where there is none."""
+    if is_remote(place):
+        objects.delete(str(place))
+    else:
+        Path(place).unlink(missing_ok=True)
+
+
+def delete_tree(place: str | Path) -> None:
+    """Takes a folder away with all that lies in it."""
+    if is_remote(place):
+        objects.delete_tree(str(place))
+    else:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def copy_in(source: str | Path, place: str) -> None:
+    """Publishes a copy of a local file, unless one of its size is there already: for places named by content."""
+    if size_of(place) == Path(source).stat().st_size:
+        return
+    if is_remote(place):
+        objects.upload(Path(source), place)
+    else:
+        link(source, place)
+
+
+def _local_size(place: str | Path) -> int | None:
+    path = Path(place)
+    return path.stat().st_size if path.is_file() else None
+
+
 @contextlib.contextmanager
 def publishing(path: str | Path) -> Iterator[BinaryIO]:
     """A file to write that appears under ``path`` whole when the block ends well, and not at all otherwise.
 
+    The file has a local name (``file.name``) until then.
+
     Raises:
-        CorpusmillError: no space left, or no permission.
+        CorpusmillError: no space left, no permission, or the store fails.
     """
+    if is_remote(path):
+        with _uploading(str(path)) as whole:
+            yield whole
+        return
     path = Path(path)
     temporary = temporary_name(path)
     try:
@@ -60,6 +172,18 @@ def publishing(path: str | Path) -> Iterator[BinaryIO]:
         # After a good publish the name is gone already; after a failure nothing half-written stays.
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _uploading(place: str) -> Iterator[BinaryIO]:
+    folder = tempfile.gettempdir()
+    try:
+        with tempfile.NamedTemporaryFile(prefix="corpusmill-", dir=folder) as file:
+            yield cast(BinaryIO, file)
+            file.flush()
+            objects.upload(Path(file.name), place)
+    except OSError as error:
+        raise explained(error, error.filename or folder) from error
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -96,6 +220,8 @@ def exclusive(lock: str | Path, what: str) -> Iterator[None]:
     Raises:
         CorpusmillError: another process holds it.
     """
+    if is_remote(lock):  # no lock of a store's outlives us: this one holds on this machine, and objects never change
+        lock = local_cache.cache_folder() / f".lock-{sha256_text(str(lock))[:16]}"
     lock = Path(lock)
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)

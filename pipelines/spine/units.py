@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
@@ -20,6 +21,7 @@ from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import NAME, Shard, dump, read_manifest
 
 KEY_CHARS = 12
+REQUESTS_AT_ONCE = 32
 RECEIPT = "receipt.json"
 
 
@@ -102,39 +104,48 @@ class UnitCache:
     """Finished units by fingerprint, in an undeclared folder; outputs are links into it.
 
     Args:
-        root: the folder, an absolute path.
+        root: the folder, an absolute path or a place in a store.
         recipe: digest of the stage's name, parameters, module sources and package versions.
     """
 
     root: str
     recipe: str
 
-    def folder(self, unit: Unit) -> Path:
-        """Where the unit's files lie."""
-        return Path(self.root) / unit.fingerprint(self.recipe)
+    def place(self, unit: Unit, name: str) -> str:
+        """Where one of the unit's files lies."""
+        return storage.join(self.root, unit.fingerprint(self.recipe), name)
 
     def receipt(self, unit: Unit) -> Receipt | None:
         """What the unit left, or None when it is not finished."""
         try:
-            return Receipt.from_json((self.folder(unit) / RECEIPT).read_text(encoding="utf-8"))
+            return Receipt.from_json(storage.read_text(self.place(unit, RECEIPT)))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError):
             return None  # damaged: computed again
 
+    def receipts(self, units: Sequence[Unit]) -> list[Receipt | None]:
+        """`receipt` of each, many requests at a time where they lie in a store."""
+        if not storage.is_remote(self.root):
+            return [self.receipt(unit) for unit in units]
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
+            return list(threads.map(self.receipt, units))
+
     def is_sound(self, unit: Unit) -> bool:
-        """Whether the unit is finished and every byte is still what its receipt says."""
+        """Whether the unit is finished and every byte is still what its receipt says.
+
+        Of objects the sizes alone are asked for: nobody can change a part of one, and whoever reads it checks its hash.
+        """
         receipt = self.receipt(unit)
         if receipt is None:
             return False
-        folder = self.folder(unit)
-        for shard in (*receipt.shards, *receipt.evidence):
-            path = folder / shard.name
-            if not path.exists() or path.stat().st_size != shard.bytes:
-                return False
-            if storage.sha256_file(path) != shard.sha256:
-                return False
-        return True
+        shards = (*receipt.shards, *receipt.evidence)
+        places = [self.place(unit, shard.name) for shard in shards]
+        if storage.sizes_of(places) != [shard.bytes for shard in shards]:
+            return False
+        if storage.is_remote(self.root):
+            return True
+        return all(storage.sha256_file(place) == shard.sha256 for shard, place in zip(shards, places, strict=True))
 
 
 def unit_key(sha256: str) -> str:
@@ -174,7 +185,7 @@ def pair_units(units: Iterable[Unit], others: Mapping[str, UnitInput]) -> list[U
 def manifest_inputs(folder: str) -> dict[str, UnitInput]:
     """Unit name -> input, for every shard of a stage's folder."""
     manifest = read_manifest(folder).check()
-    return {s.stem: UnitInput(str(manifest.path_of(s).resolve()), s.sha256, s.bytes) for s in manifest.shards}
+    return {s.stem: UnitInput(storage.absolute(manifest.place_of(s)), s.sha256, s.bytes) for s in manifest.shards}
 
 
 def source_of(stem: str, with_split: bool) -> str:

@@ -6,9 +6,9 @@ a test, calls ``run_unit``.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar, Protocol
 
 import pyarrow as pa
@@ -82,14 +82,14 @@ def run_unit(unit: Unit, work: Work, cache: UnitCache, heartbeat: Heartbeat) -> 
         return receipt
     faults.reach(f"{work.stage}:unit")
     with contextlib.ExitStack() as stack:
-        writer = _UnitWriter(unit, work, cache.folder(unit), stack)
+        writer = _UnitWriter(unit, work, functools.partial(cache.place, unit), stack)
         with heartbeat.unit(unit) as beat:
             for outcome in _outcomes(unit, work):
                 writer.write(outcome)
                 beat(outcome.taken)
     faults.reach(f"{work.stage}:written")
     receipt = writer.receipt()
-    storage.write_text(cache.folder(unit) / RECEIPT, receipt.to_json())
+    storage.write_text(cache.place(unit, RECEIPT), receipt.to_json())
     faults.reach(f"{work.stage}:published")
     return receipt
 
@@ -105,8 +105,8 @@ def _outcomes(unit: Unit, work: Work) -> Iterator[Outcome]:
 class _UnitWriter:
     """The shards, evidence files and ledger of one unit while it is being worked on."""
 
-    def __init__(self, unit: Unit, work: Work, folder: Path, stack: contextlib.ExitStack) -> None:
-        self.unit, self.work, self.folder, self.stack = unit, work, folder, stack
+    def __init__(self, unit: Unit, work: Work, place: Callable[[str], str], stack: contextlib.ExitStack) -> None:
+        self.unit, self.work, self.place, self.stack = unit, work, place, stack
         self.ledger = Ledger(work.counts)
         self.shards: dict[str, ParquetShard | ArrowShard] = {}
         self.evidence: dict[str, ParquetShard | ArrowShard] = {}
@@ -149,7 +149,7 @@ class _UnitWriter:
     def _write_rows(self, name: str, rows: pa.RecordBatch | pa.Table) -> None:
         if name not in self.shards:
             stem = f"{name}-{self.unit.name}" if name else self.unit.name
-            shard = open_shard(self.folder / f"{stem}{self.work.extension}", rows.schema)
+            shard = open_shard(self.place(f"{stem}{self.work.extension}"), rows.schema)
             self.stack.enter_context(shard)
             self.shards[name] = shard
         self.num_rows += rows.num_rows
@@ -168,7 +168,7 @@ class _UnitWriter:
         if not batch.num_rows:
             return
         if kind not in self.evidence:
-            path = self.folder / f"{kind}-{self.unit.name}{'.arrow' if as_index else '.parquet'}"
+            path = self.place(f"{kind}-{self.unit.name}{'.arrow' if as_index else '.parquet'}")
             kept: ParquetShard | ArrowShard = (
                 ArrowIndex(path, batch.schema) if as_index else open_shard(path, batch.schema)
             )

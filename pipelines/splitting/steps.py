@@ -163,7 +163,7 @@ def index_unit(drawn: Sequence[Unit], cache: UnitCache) -> Unit | None:
         receipt = cache.receipt(unit)
         for shard in receipt.shards if receipt is not None else ():
             names.append(unit.name)
-            inputs.append(UnitInput(str(cache.folder(unit) / shard.name), shard.sha256, shard.bytes))
+            inputs.append(UnitInput(cache.place(unit, shard.name), shard.sha256, shard.bytes))
     return Unit("index", "", tuple(inputs), (("units", json.dumps(names, ensure_ascii=False)),)) if inputs else None
 
 

@@ -1,0 +1,288 @@
+"""Objects in a store (``s3://``, ``gs://``): published whole, read by ranges, with retries and errors for people.
+
+Through ``pyarrow.fs``: it comes with pyarrow, so a Beam worker and a trainer need nothing more. The vendors' own
+variables say who we are and where the store is: ``AWS_*`` (``AWS_ENDPOINT_URL`` for MinIO and others),
+``GOOGLE_APPLICATION_CREDENTIALS``, ``STORAGE_EMULATOR_HOST``.
+"""
+
+import functools
+import io
+import os
+import random
+import sys
+import time
+import urllib.parse
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+
+from pipelines.spine.errors import CorpusmillError
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+SCHEMES = ("s3", "gs")
+#: Reads ahead by so much: a request costs tens of milliseconds, as long as some megabytes take to arrive.
+READ_BYTES = 8 << 20
+#: One call's patience is the client library's; a whole transfer is begun again so often, with growing pauses.
+ATTEMPTS = 5
+FIRST_PAUSE_SECONDS = 0.5
+GCS_PATIENCE = timedelta(seconds=30)
+#: Words of an answer that another attempt will not change. Source: the texts of AWS's and Google's error codes.
+DENIED = ("ACCESS_DENIED", "PERMISSION_DENIED", "UNAUTHENTICATED", "INVALID_ACCESS_KEY", "SIGNATURE_DOES_NOT_MATCH",
+          "status 401", "status 403", "code: 401", "code: 403", "No AWS credentials", "INVALID_CLIENT_TOKEN_ID")  # fmt: skip
+NO_BUCKET = ("NO_SUCH_BUCKET", "bucket does not exist", "BucketNotFound")
+
+Answer = TypeVar("Answer")
+
+
+def is_remote(place: str | os.PathLike[str]) -> bool:
+    """Whether the place is an object in a store: ``s3://bucket/key``, ``gs://bucket/key``."""
+    return isinstance(place, str) and place.partition("://")[0] in SCHEMES and "://" in place
+
+
+def upload(source: Path, place: str) -> None:
+    """Publishes the file as one object: a reader sees all of it, or none.
+
+    Raises:
+        CorpusmillError: no such bucket, no permission, or the store fails again and again.
+    """
+    from pyarrow import fs
+
+    store, key = _opened(place)
+    wanted = source.stat().st_size
+
+    def put() -> None:
+        # One call: a signal between two of ours would have the object closed, and so published, half-written.
+        fs.copy_files(
+            str(source), key, source_filesystem=fs.LocalFileSystem(), destination_filesystem=store,
+            chunk_size=READ_BYTES, use_threads=False,
+        )  # fmt: skip
+        found = store.get_file_info(key).size
+        if found != wanted:
+            raise OSError(f"{found} bytes arrived of {wanted}")
+
+    retried(put, place)
+
+
+def download(place: str, target: Path) -> None:
+    """Writes the object's bytes to a local file.
+
+    Raises:
+        FileNotFoundError: no such object.
+        CorpusmillError: as in `upload`.
+    """
+    from pyarrow import fs
+
+    store, key = _opened(place)
+    retried(
+        lambda: fs.copy_files(
+            key, str(target), source_filesystem=store, destination_filesystem=fs.LocalFileSystem(),
+            chunk_size=READ_BYTES, use_threads=False,
+        ),
+        place,
+    )  # fmt: skip
+
+
+def open_input(place: str) -> BinaryIO:
+    """The object as a buffered, seekable file that reads by ranges.
+
+    Raises:
+        FileNotFoundError: no such object.
+        CorpusmillError: as in `upload`.
+    """
+    store, key = _opened(place)
+    file = retried(lambda: store.open_input_file(key), place)
+    return cast(BinaryIO, io.BufferedReader(_Ranges(file, place), READ_BYTES))
+
+
+def read_bytes(place: str) -> bytes:
+    """All of a small object.
+
+    Raises:
+        FileNotFoundError: no such object.
+        CorpusmillError: as in `upload`.
+    """
+    store, key = _opened(place)
+
+    def read() -> bytes:
+        with store.open_input_file(key) as file:
+            return file.read()
+
+    return retried(read, place)
+
+
+def sizes_of(places: Sequence[str]) -> list[int | None]:
+    """Bytes of each object, None where there is none; asked for many at a time.
+
+    Raises:
+        CorpusmillError: as in `upload`.
+    """
+    if not places:
+        return []
+    from pyarrow.fs import FileType
+
+    store, _ = _opened(places[0])
+    keys = [_key_of(place) for place in places]
+    found = retried(lambda: store.get_file_info(keys), places[0])
+    return [info.size if info.type == FileType.File else None for info in found]
+
+
+def version_of(place: str) -> tuple[int, int] | None:
+    """Size and time of the last change in ns, None for what is no object: a change of either betrays other bytes."""
+    from pyarrow.fs import FileType
+
+    store, key = _opened(place)
+    info = retried(lambda: store.get_file_info(key), place)
+    return (info.size, info.mtime_ns or 0) if info.type == FileType.File else None
+
+
+def listed(place: str) -> list[str]:
+    """The objects under a folder or bucket, sorted. Nothing that is declared is built from a listing."""
+    from pyarrow.fs import FileSelector, FileType
+
+    store, key = _opened(place)
+    selector = FileSelector(key.rstrip("/"), recursive=True, allow_not_found=True)
+    scheme = place.partition("://")[0]
+    found = retried(lambda: store.get_file_info(selector), place)
+    return sorted(f"{scheme}://{info.path}" for info in found if info.type == FileType.File)
+
+
+def delete(place: str) -> None:
+    """Takes the object away; nothing happens where there is none."""
+    store, key = _opened(place)
+    try:
+        retried(lambda: store.delete_file(key), place)
+    except FileNotFoundError:
+        return
+
+
+def delete_tree(place: str) -> None:
+    """Takes away all objects under a folder."""
+    for one in listed(place):
+        delete(one)
+
+
+def retried(call: Callable[[], Answer], place: str) -> Answer:
+    """What the call returns; begun again, after growing pauses, when the store fails in passing.
+
+    Raises:
+        FileNotFoundError: no such object.
+        CorpusmillError: no such bucket, no permission, or ``ATTEMPTS`` failures.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return call()
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and not _says(error, NO_BUCKET) and _has_bucket(place):
+                raise FileNotFoundError(2, "no such object", place) from None
+            lasting = isinstance(error, FileNotFoundError) or _says(error, (*NO_BUCKET, *DENIED))
+            if lasting or attempt == ATTEMPTS:
+                raise _explained(error, place) from error
+            pause = FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * (0.5 + random.random())
+            print(f"{place}: {_words(error)}; trying again in {pause:.1f} s", file=sys.stderr, flush=True)
+            time.sleep(pause)
+    raise AssertionError("the last attempt returns or raises")
+
+
+class _Ranges(io.RawIOBase):
+    """A file of ``pyarrow.fs`` for `io.BufferedReader`; a range that fails in passing is asked for again."""
+
+    def __init__(self, file: Any, place: str) -> None:
+        self._file, self._place, self._at, self.name = file, place, 0, place
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.size()}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = min(len(buffer), max(0, self._file.size() - self._at))
+        if not wanted:
+            return 0
+        found = retried(lambda: self._file.read_at(wanted, self._at), self._place)
+        buffer[: len(found)] = found
+        self._at += len(found)
+        return len(found)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+def _opened(place: str) -> "tuple[FileSystem, str]":
+    return _store_of(place.partition("://")[0], os.getpid()), _key_of(place)
+
+
+def _key_of(place: str) -> str:
+    return place.partition("://")[2]
+
+
+@functools.cache
+def _store_of(scheme: str, pid: int) -> "FileSystem":
+    """The client; another one in a forked process, since their threads and connections do not survive a fork."""
+    from pyarrow import fs
+
+    if scheme == "s3":
+        given = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        server = urllib.parse.urlsplit(given or "")
+        another = {"scheme": server.scheme, "endpoint_override": server.netloc} if server.netloc else {}
+        patience = fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS)
+        return fs.S3FileSystem(retry_strategy=patience, connect_timeout=10, request_timeout=60, **another)
+    server = urllib.parse.urlsplit(os.environ.get("STORAGE_EMULATOR_HOST", ""))
+    if server.netloc:
+        return fs.GcsFileSystem(
+            anonymous=True, scheme=server.scheme, endpoint_override=server.netloc, retry_time_limit=GCS_PATIENCE
+        )
+    return fs.GcsFileSystem(retry_time_limit=GCS_PATIENCE)
+
+
+def _has_bucket(place: str) -> bool:
+    from pyarrow.fs import FileType
+
+    store, key = _opened(place)
+    try:
+        return store.get_file_info(key.partition("/")[0]).type != FileType.NotFound
+    except OSError:
+        return True  # what is forbidden is there
+
+
+def _says(error: OSError, words: Iterable[str]) -> bool:
+    return any(word.lower() in str(error).lower() for word in words)
+
+
+def _words(error: OSError) -> str:
+    """The first sentence of what may be a page of a client's own words."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else f"{text[:200]} ..."
+
+
+def _explained(error: OSError, place: str) -> CorpusmillError:
+    scheme, _, key = place.partition("://")
+    bucket = f"{scheme}://{key.partition('/')[0]}"
+    if _says(error, DENIED):
+        who = "AWS_PROFILE or AWS_ACCESS_KEY_ID" if scheme == "s3" else "GOOGLE_APPLICATION_CREDENTIALS"
+        may = "s3:GetObject, s3:PutObject, s3:ListBucket" if scheme == "s3" else "storage.objects.get, create, list"
+        return CorpusmillError(
+            "the store refuses", where=place, got=_words(error),
+            hint=f"check {who}, and that this account may {may} on {bucket}",
+        )  # fmt: skip
+    if isinstance(error, FileNotFoundError) or _says(error, NO_BUCKET):
+        return CorpusmillError(
+            "no such bucket", where=bucket, hint="create it (we never do), or correct storage.root in params.yaml"
+        )
+    return CorpusmillError(
+        f"the store failed {ATTEMPTS} times", where=place, got=_words(error),
+        hint="check the network and the store's state, then run again: finished units are kept",
+    )  # fmt: skip
