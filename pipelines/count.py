@@ -175,7 +175,7 @@ def main(argv: Sequence[str]) -> None:
         folder = _merge_folder(job, cache, units)
         transform = CountPreTokens(job, cache, folder, heartbeat)
         with Display("count", "bytes", units, heartbeat):
-            run_pipeline(job, lambda root: root | beam.Create(units) | transform)
+            run_pipeline(job, lambda root: root | beam.Create(units) | transform, units)
         _publish(job, cache, units, folder)
 
 

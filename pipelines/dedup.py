@@ -174,7 +174,7 @@ def _search(job: Job, plan: Plan) -> str:
 
     def run(step: str, transform: beam.PTransform) -> None:
         if plan.files.finished(step) is None:
-            run_pipeline(job, lambda root: root | beam.Create(numbered) | transform)
+            run_pipeline(job, lambda root: root | beam.Create(numbered) | transform, plan.units)
             plan.files.finish(step)
 
     with Display("dedup", "documents", plan.units, plan.heartbeat):
@@ -187,7 +187,7 @@ def _search(job: Job, plan: Plan) -> str:
             run(f"pass{len(passes)}", VerifyPairs(plan, rounds))
             passes += next_pass(plan, rounds)
         # Never marked as done: a unit that is whole costs a look, one that was damaged since is decided again.
-        run_pipeline(job, lambda root: root | beam.Create(numbered) | DecideUnits(plan, len(passes) - 1))
+        run_pipeline(job, lambda root: root | beam.Create(numbered) | DecideUnits(plan, len(passes) - 1), plan.units)
     storage.write_text(found, dump(describe_search(plan, passes)))
     return found.read_text(encoding="utf-8")
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import apache_beam as beam
 from apache_beam.metrics import MetricsFilter
 
+from pipelines.local_workers import default_workers
 from pipelines.runner import local_processes, runner_options
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.lineage import Release
@@ -76,21 +77,23 @@ def process_units(job: Job, units: Sequence[Unit], work: Work, cache: UnitCache,
     """
     heartbeat = job.heartbeat()
     transform = ProcessUnits(work, cache, heartbeat, job.release)
+    left = [unit for unit, receipt in zip(units, cache.receipts(units), strict=True) if receipt is None]
     with Display(job.stage.name, takes or work.counts, units, heartbeat):
-        run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform)
+        run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform, left)
 
 
-def run_pipeline(job: Job, build: Callable[[beam.Pipeline], object]) -> dict[str, int]:
+def run_pipeline(job: Job, build: Callable[[beam.Pipeline], object], units: Sequence[Unit] = ()) -> dict[str, int]:
     """Builds and runs a pipeline to its end; an error of ours in a worker surfaces as itself.
 
     Args:
         job: the run, with the runner's options.
         build: a function from the pipeline's root to its last collection.
+        units: those that it works on; how large they are says whether several local processes are worth starting.
     Returns:
         our Beam counters by name, for display only: runners may count a retried bundle twice.
     """
     try:
-        options = runner_options(job.runner_args)
+        options = runner_options(job.runner_args, default_workers(job.stage.name, units))
         pipeline = beam.Pipeline(runner=local_processes(options), options=options)
         build(pipeline)
         result = pipeline.run()

@@ -28,8 +28,12 @@ IN_PROCESS = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 WORKER_LOG = Path("logs") / "beam-workers.log"
 
 
-def runner_options(arguments: Sequence[str]) -> PipelineOptions:
+def runner_options(arguments: Sequence[str], workers: int = 1) -> PipelineOptions:
     """Beam's options from the command line, the runner file and the number of workers.
+
+    Args:
+        arguments: of the command line.
+        workers: local processes where no variable says how many.
 
     Raises:
         CorpusmillError: the runner file is missing or no mapping, or the number of workers is no number.
@@ -42,7 +46,7 @@ def runner_options(arguments: Sequence[str]) -> PipelineOptions:
     if any(argument.startswith("--runner") for argument in given):
         return PipelineOptions(given)
     _refuse_unknown(given)
-    return PipelineOptions([*_local(os.environ.get(WORKERS, "1")), *given])
+    return PipelineOptions([*_local(os.environ.get(WORKERS, str(workers))), *given])
 
 
 def _refuse_unknown(arguments: Sequence[str]) -> None:
