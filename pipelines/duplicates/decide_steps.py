@@ -35,7 +35,7 @@ from pipelines.spine.work import run_unit
 REF = np.dtype("<u8")
 #: Pairs whose documents' fingerprints are held at a time: stock phrases propose dozens of pairs a document, and a long
 #: article has a kilobyte of fingerprints.
-ASKED_PAIRS = 1 << 16
+ASKED_PAIRS = 1 << 14
 
 
 def candidates_step(number_of_pass: int) -> str:
