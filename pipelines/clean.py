@@ -12,7 +12,6 @@ What each rule says of one document: ``python -m pipelines.clean --explain enwik
 """
 
 import argparse
-import shutil
 import sys
 import uuid
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from pipelines.cleaning.halves import CleanParams
 from pipelines.cleaning.personal import masking
 from pipelines.cleaning.steps import CleanUnit, CountLines, Finish, Plan, Prepare, SpreadLines, published_model
 from pipelines.process import run_pipeline, run_units
+from pipelines.spine import storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.progress import Display
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> None:
         return
     with opened(STAGE, argv, _add_options) as job:
         _check(job.params)
-        units = plan_documents(job.inputs)
+        units = job.units_for_workers(plan_documents(job.inputs))
         plan = _plan(job, units)
         if not job.params.rules.repeated_lines.max_documents:
             run_units(job, units, CleanUnit(job.params, plan.quality_model), cache=plan.finished)
@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> None:
         with Display("clean", "documents", units, plan.heartbeat):
             run_pipeline(job, lambda root: root | beam.Create(list(enumerate(units))) | CleanDocuments(plan), units)
         job.publish_units(plan.finished_units(), "documents", cache=plan.finished)
-        shutil.rmtree(plan.pointers, ignore_errors=True)
+        storage.delete_tree(plan.pointers)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -87,13 +87,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _plan(job: Job, units: Sequence[Unit]) -> Plan:
     model = published_model(job.args.quality)
-    path = str(Path(job.args.quality, model.name).resolve()) if model else ""
+    path = job.for_workers(Path(job.args.quality, model.name)) if model else ""
     job.also_read += [job.args.quality] if job.args.quality else []
     sha256 = model.sha256 if model else ""
     prepared = job.unit_cache(".prepared", [_preparing(job.params), sha256])
     finished = job.unit_cache("", [job.params, sha256])
-    pointers = job.cache_root / "units" / "clean.runs" / uuid.uuid4().hex
-    return Plan(tuple(units), prepared, finished, str(pointers), job.params, path, job.heartbeat(), job.release)
+    pointers = storage.join(job.store, "units", "clean.runs", uuid.uuid4().hex)
+    return Plan(tuple(units), prepared, finished, pointers, job.params, path, job.heartbeat(), job.release)
 
 
 def _preparing(params: CleanParams) -> CleanParams:

@@ -8,12 +8,10 @@ Run by ``dvc repro count``, or alone:
 ``python -m pipelines.count --input data/shard --output data/count --ledger data/count/ledger.json``
 """
 
-import hashlib
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import apache_beam as beam
@@ -21,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.process import run_pipeline
-from pipelines.spine import faults, storage
+from pipelines.spine import faults
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
@@ -29,9 +27,9 @@ from pipelines.spine.lineage import Release
 from pipelines.spine.manifest import Shard
 from pipelines.spine.progress import Display, Heartbeat
 from pipelines.spine.schema import COUNT, PATTERN_KEY, text_column
-from pipelines.spine.shards import ParquetShard, read_batches
+from pipelines.spine.shards import read_batches
 from pipelines.spine.stage import Job, Stage, opened
-from pipelines.spine.units import Unit, UnitCache, plan_documents
+from pipelines.spine.units import Receipt, Unit, UnitCache, UnitInput, plan_documents
 from pipelines.spine.work import Outcome, run_unit
 from tokenizer.counting import add_counts, count_pre_tokens
 from tokenizer.patterns import pattern_regex
@@ -86,12 +84,12 @@ class CountUnit:
 
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """Bytes in are the text column's; bytes out are those of the counted pre-tokens."""
-        path = unit.inputs[0].path
+        path, sha256 = unit.inputs[0].path, unit.inputs[0].sha256
         num_bytes = 0
 
         def counted() -> Iterator[pa.Table]:
             nonlocal num_bytes
-            for batch in read_batches(path, ["text"]):
+            for batch in read_batches(path, ["text"], sha256):
                 texts = text_column(batch, "text", path)
                 num_bytes += pc.sum(pc.binary_length(texts)).as_py() or 0
                 yield count_pre_tokens(texts, self.pattern)
@@ -107,17 +105,60 @@ def bytes_of(table: pa.Table | pa.RecordBatch) -> int:
     return int(pc.sum(pc.multiply(table["count"], pc.binary_length(table["pre_token"]).cast(pa.int64()))).as_py() or 0)
 
 
+@dataclass(frozen=True)
+class MergePartition:
+    """Work: all units' tables of one partition -> their sum, as ``counts-<partition>.parquet``.
+
+    Memory: the distinct pre-tokens of the partition, and a few of its tables.
+    """
+
+    pattern: str
+    stage: ClassVar[str] = "count"
+    counts: ClassVar[str] = "bytes"
+    extension: ClassVar[str] = ".parquet"
+
+    def outcomes(self, unit: Unit) -> Iterator[Outcome]:
+        """Bytes in are those of the units' counted pre-tokens, bytes out those of the merged ones."""
+        num_bytes = 0
+
+        def tables() -> Iterator[pa.Table]:
+            nonlocal num_bytes
+            for one in unit.inputs:
+                table = pa.Table.from_batches(read_batches(one.path, sha256=one.sha256), COUNT)
+                num_bytes += bytes_of(table)
+                yield table
+
+        merged = add_up(tables()).cast(COUNT.with_metadata({PATTERN_KEY: self.pattern})).combine_chunks()
+        yield Outcome(taken=num_bytes, outputs={"": merged}, given={"counted": bytes_of(merged)})
+
+
+#: A unit's table of one partition: (the unit's name, where it lies, sha256, bytes).
+UnitTable = tuple[str, str, str, int]
+
+
+def merge_unit(partition: int, tables: Iterable[UnitTable]) -> Unit:
+    """What `MergePartition` takes, whatever the order of the tables."""
+    inputs = tuple(UnitInput(place, sha256, size) for _, place, sha256, size in sorted(tables))
+    return Unit(f"counts-{partition:03d}", "", inputs)
+
+
+def unit_tables(unit: Unit, receipt: Receipt, cache: UnitCache) -> Iterator[tuple[int, UnitTable]]:
+    """(partition, table) of what `CountUnit` left of a unit."""
+    for shard in receipt.shards:
+        yield int(shard.name.partition("-")[0]), (unit.name, cache.place(unit, shard.name), shard.sha256, shard.bytes)
+
+
 class CountPreTokens(beam.PTransform):
-    """Unit -> partition, once its merged counts lie in ``folder``. One shuffle, of the names of the units' files.
+    """Unit -> partition, once its merged counts lie in the cache. One shuffle, of the names of the units' files.
 
     The largest partition (distinct pre-tokens / ``num_partitions``) must fit in one worker's memory.
     """
 
-    def __init__(self, job: Job, cache: UnitCache, folder: Path, heartbeat: Heartbeat) -> None:
+    def __init__(self, job: Job, counted: UnitCache, merged: UnitCache, heartbeat: Heartbeat) -> None:
         super().__init__()
         work = CountUnit(job.params.pattern, job.params.num_partitions)
-        self._count = _CountUnit(work, cache, heartbeat, job.release)
-        self._merge = _MergePartition(str(folder), job.params.pattern)
+        self._count = _CountUnit(work, counted, heartbeat, job.release)
+        self._merge = _MergeUnit(MergePartition(job.params.pattern), merged, job.release)
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
         return (
@@ -136,30 +177,23 @@ class _CountUnit(beam.DoFn):
     def setup(self) -> None:
         self._release.expect_here()
 
-    def process(self, unit: Unit) -> Iterator[tuple[int, str]]:
+    def process(self, unit: Unit) -> Iterator[tuple[int, UnitTable]]:
         receipt = run_unit(unit, self._work, self._cache, self._heartbeat)
-        for shard in receipt.shards:
-            yield int(shard.name.partition("-")[0]), self._cache.place(unit, shard.name)
+        yield from unit_tables(unit, receipt, self._cache)
 
 
-class _MergePartition(beam.DoFn):
-    def __init__(self, folder: str, pattern: str) -> None:
-        self._folder, self._pattern = folder, pattern
+class _MergeUnit(beam.DoFn):
+    def __init__(self, work: MergePartition, cache: UnitCache, release: Release) -> None:
+        self._work, self._cache, self._release = work, cache, release
 
-    def process(self, element: tuple[int, Iterable[str]]) -> Iterator[int]:
-        partition, paths = element
-        schema = COUNT.with_metadata({PATTERN_KEY: self._pattern})
-        merged = add_up(pa.Table.from_batches(read_batches(path), COUNT) for path in sorted(paths)).cast(schema)
-        with ParquetShard(Path(self._folder) / partition_name(partition), schema) as shard:
-            for batch in merged.combine_chunks().to_batches():
-                shard.write(batch)
+    def setup(self) -> None:
+        self._release.expect_here()
+
+    def process(self, element: tuple[int, Iterable[UnitTable]]) -> Iterator[int]:
+        partition, tables = element
+        run_unit(merge_unit(partition, tables), self._work, self._cache, Heartbeat())
         faults.reach("count:merged")
         yield partition
-
-
-def partition_name(partition: int) -> str:
-    """``counts-003.parquet``."""
-    return f"counts-{partition:03d}.parquet"
 
 
 def main(argv: Sequence[str]) -> None:
@@ -171,42 +205,39 @@ def main(argv: Sequence[str]) -> None:
             raise CorpusmillError("no train shards to count", where=job.inputs[0], hint="lower shard.val_per_10000")
         if job.params.num_partitions < 1:
             raise CorpusmillError("too few", where="params.yaml: count.num_partitions", expected="1 or more")
-        cache, heartbeat = job.unit_cache(), job.heartbeat()
-        folder = _merge_folder(job, cache, units)
-        transform = CountPreTokens(job, cache, folder, heartbeat)
+        units = job.units_for_workers(units)
+        counted, merged, heartbeat = job.unit_cache(), job.unit_cache(".merged"), job.heartbeat()
+        transform = CountPreTokens(job, counted, merged, heartbeat)
         with Display("count", "bytes", units, heartbeat):
             run_pipeline(job, lambda root: root | beam.Create(units) | transform, units)
-        _publish(job, cache, units, folder)
+        _publish(job, units, counted, merged)
 
 
-def _merge_folder(job: Job, cache: UnitCache, units: Sequence[Unit]) -> Path:
-    """Where this plan's merged partitions lie until they are linked into the output."""
-    plan = hashlib.sha256("".join(unit.fingerprint(cache.recipe) for unit in units).encode()).hexdigest()[:32]
-    return job.cache_root / "units" / "count.merged" / plan
-
-
-def _publish(job: Job, cache: UnitCache, units: Sequence[Unit], folder: Path) -> None:
+def _publish(job: Job, units: Sequence[Unit], counted: UnitCache, merged: UnitCache) -> None:
+    """The merged partitions; what they hold stands in their receipts, so none is read again."""
     ledger = Ledger("bytes")
-    for unit in units:
-        receipt = cache.receipt(unit)
-        if receipt is None:
-            raise CorpusmillError("the unit left no receipt", where=unit.name, hint="run again")
-        ledger.take(receipt.ledger.taken)
+    tables: dict[int, list[UnitTable]] = {}
+    for unit, receipt in zip(units, counted.receipts(units), strict=True):
+        ledger.take(_expected(receipt, unit).ledger.taken)
+        for partition, table in unit_tables(unit, _expected(receipt, unit), counted):
+            tables.setdefault(partition, []).append(table)
     if not ledger.taken:
         raise CorpusmillError("no train text to count", where=job.inputs[0], hint="see what the stages before dropped")
-    shards = []
-    job.begin()
-    for partition in range(job.params.num_partitions):
-        path = folder / partition_name(partition)
-        if not path.exists():
-            continue  # no pre-token fell into it
-        num_rows = 0
-        for batch in read_batches(path):
-            num_rows += batch.num_rows
-            ledger.give("counted", bytes_of(batch))
-        storage.link(path, job.output / path.name)
-        shards.append(Shard(path.name, num_rows, path.stat().st_size, storage.sha256_file(path)))
+    partitions = [merge_unit(partition, tables[partition]) for partition in sorted(tables)]
+    places: dict[str, str] = {}
+    shards: list[Shard] = []
+    for unit, receipt in zip(partitions, merged.receipts(partitions), strict=True):
+        ledger.give("counted", _expected(receipt, unit).ledger.given["counted"])
+        shards += _expected(receipt, unit).shards
+        places |= {shard.name: merged.place(unit, shard.name) for shard in _expected(receipt, unit).shards}
+    job.put(places)
     job.publish(shards, ledger)
+
+
+def _expected(receipt: Receipt | None, unit: Unit) -> Receipt:
+    if receipt is None:
+        raise CorpusmillError("the unit left no receipt", where=unit.name, hint="run again")
+    return receipt
 
 
 STAGE = Stage("pipelines.count", CountParams, ("python", "numpy", "pyarrow", "tokenizers"), has_runner=True)

@@ -68,7 +68,7 @@ class FindContaminated:
     """Work: a unit of clean documents -> the spans that sets hold too. Memory: a row group, and the index, mapped.
 
     Args:
-        index: the folder of the index, named by what it holds.
+        index: the folder of the index, a path or a place in a store, named by what it holds.
     """
 
     index: str
@@ -81,7 +81,7 @@ class FindContaminated:
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """One step a row group."""
         path = unit.inputs[0].path
-        for batch in read_batches(path):
+        for batch in read_batches(path, sha256=unit.inputs[0].sha256):
             documents = as_documents(batch, path)
             found = dict(find_spans(read_index(self.index), documents.column("text"), self.margin_chars))
             by_set: Counter[str] = Counter()
@@ -159,11 +159,11 @@ def main(argv: Sequence[str]) -> None:
             return
         read = {one.name: read_texts(one) for one in sets}
         index, coverage = build_index([(name, one.texts) for name, one in read.items()], params.sizes)
-        place = write_index(index, job.cache_root / "contamination")
-        units = plan_documents(job.inputs)
+        place = write_index(index, storage.join(job.store, "contamination"))
+        units = job.units_for_workers(plan_documents(job.inputs))
         # By its name, which is its content: the cache may be moved.
-        cache = job.unit_cache("", [params, place.name])
-        _find(job, units, FindContaminated(str(place), params.action, params.cut_margin_chars), cache)
+        cache = job.unit_cache("", [params, storage.name_of(place)])
+        _find(job, units, FindContaminated(place, params.action, params.cut_margin_chars), cache)
         documents = _documents_by_set(units, cache)
         text = dump(sets_document(sets, read, coverage, documents, params))
         job.publish_units(units, "documents", cache=cache, texts={SETS: text})
@@ -189,8 +189,7 @@ def _find(job: Job, units: Sequence[Unit], work: FindContaminated, cache: UnitCa
 
 def _documents_by_set(units: Sequence[Unit], cache: UnitCache) -> Counter[str]:
     documents: Counter[str] = Counter()
-    for unit in units:
-        receipt = cache.receipt(unit)
+    for receipt in cache.receipts(units):
         if receipt is not None:
             documents.update(receipt.ledger.tallies.get(DOCUMENTS_BY_SET, {}))
     return documents

@@ -22,8 +22,8 @@ Why one document went, beside the one that stays: ``python -m pipelines.dedup --
 
 import argparse
 import hashlib
-import shutil
 import sys
+import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -157,19 +157,20 @@ def main(argv: Sequence[str]) -> None:
         older = plan_older(job.args.older, job.params)
         job.also_read += [place for corpus in job.args.older for place in corpus]
         plan = _plan(job, older, plan_documents(job.inputs))
-        with storage.exclusive(Path(f"{plan.files.folder}.lock"), "a search of these documents"):
+        with storage.exclusive(_note(job, plan.digest, "lock"), "a search of these documents"):
             counts = _search(job, plan)
             _publish(job, plan, counts)
-            shutil.rmtree(plan.files.folder, ignore_errors=True)
+            plan.files.end()
+            _note(job, plan.digest, "run").unlink(missing_ok=True)
 
 
 def _search(job: Job, plan: Plan) -> str:
     """The text of ``search.json``; runs the steps that no earlier run has finished."""
-    found = Path(plan.decided.root) / f"search-{Path(plan.files.folder).name}.json"
-    if found.exists() and all(_is_decided(plan, unit) for unit in plan.units[plan.num_older :]):
-        return found.read_text(encoding="utf-8")
-    if Path(plan.files.folder).exists() and not all(plan.signed.is_sound(unit) for unit in plan.units):
-        shutil.rmtree(plan.files.folder)  # what a killed run found stands on signed units
+    found = storage.join(plan.decided.root, f"search-{plan.digest}.json")
+    if storage.exists(found) and _are_decided(plan):
+        return storage.read_text(found)
+    # What a killed run found stands on signed units.
+    plan.files.begin(goes_on=all(plan.signed.are_sound(plan.units)))
     numbered = list(enumerate(plan.units))
 
     def run(step: str, transform: beam.PTransform) -> None:
@@ -188,17 +189,22 @@ def _search(job: Job, plan: Plan) -> str:
             passes += next_pass(plan, rounds)
         # Never marked as done: a unit that is whole costs a look, one that was damaged since is decided again.
         run_pipeline(job, lambda root: root | beam.Create(numbered) | DecideUnits(plan, len(passes) - 1), plan.units)
-    storage.write_text(found, dump(describe_search(plan, passes)))
-    return found.read_text(encoding="utf-8")
+    text = dump(describe_search(plan, passes))
+    storage.write_text(found, text)
+    return text
 
 
-def _is_decided(plan: Plan, unit: Unit) -> bool:
-    signed = plan.signed.receipt(unit)
-    return signed is not None and (not signed.shards or plan.decided.is_sound(unit))
+def _are_decided(plan: Plan) -> bool:
+    units = plan.units[plan.num_older :]
+    signed = plan.signed.receipts(units)
+    with_documents = [unit for unit, receipt in zip(units, signed, strict=True) if receipt and receipt.shards]
+    return None not in signed and all(plan.decided.are_sound(with_documents))
 
 
 def _publish(job: Job, plan: Plan, counts: str) -> None:
-    decided = [unit for unit in plan.units[plan.num_older :] if plan.decided.receipt(unit) is not None]
+    units = plan.units[plan.num_older :]
+    receipts = plan.decided.receipts(units)
+    decided = [unit for unit, receipt in zip(units, receipts, strict=True) if receipt is not None]
     _expect_all(plan, decided)
     judge = judge_losses(job.params.max_dropped_percent, decided, lambda unit: _drop_list(plan, unit))
     texts = {"search.json": counts}
@@ -213,17 +219,37 @@ def _drop_list(plan: Plan, unit: Unit) -> str | None:
 
 
 def _plan(job: Job, older: Sequence[Unit], new: Sequence[Unit]) -> Plan:
-    params, units = job.params, (*older, *new)
+    params, units = job.params, tuple(job.units_for_workers([*older, *new]))
     signed = job.unit_cache(".signed", params.signing)  # a limit or a threshold signs nothing anew
     # Decisions depend on all units together: what is keyed by a unit alone is keyed by the whole plan here.
     recipe = job.unit_cache("", _deciding(params)).recipe
     whole = hashlib.sha256("".join(unit.fingerprint(recipe) for unit in units).encode()).hexdigest()[:32]
-    decided = UnitCache(str(job.cache_root / "units" / "dedup.decided"), f"{recipe}-{whole}")
-    files = SearchFiles(str(job.cache_root / "units" / "dedup.search" / whole))
+    decided = UnitCache(storage.join(job.store, "units", "dedup.decided"), f"{recipe}-{whole}")
+    files = SearchFiles(_search_folder(job, whole))
     _expect_sources(params.source_priority, {unit.source for unit in units})
     priorities = priorities_of([unit.source for unit in units], params.source_priority)
     preference = Preference(params.survivor, priorities, len(older))
-    return Plan(units, len(older), signed, decided, files, params, preference, job.heartbeat(), job.release)
+    return Plan(units, len(older), signed, decided, files, params, preference, job.heartbeat(), job.release, whole)
+
+
+def _search_folder(job: Job, digest: str) -> str:
+    """Where the steps of this search meet: in a root, a folder that no other workspace has.
+
+    Two workspaces may search the same documents in one root, and no lock holds between machines: the one that ends first
+    must not take the other's files away. A note here remembers the folder, so that a run after a kill goes on in it.
+    """
+    folder = storage.join(job.store, "units", "dedup.search", digest)
+    if not job.root:
+        return folder
+    note = _note(job, digest, "run")
+    if not note.exists():
+        storage.write_text(note, uuid.uuid4().hex)
+    return f"{folder}-{storage.read_text(note)}"
+
+
+def _note(job: Job, digest: str, kind: str) -> Path:
+    """A file of this machine about one search."""
+    return job.cache_root / "units" / "dedup.search" / f"{digest}.{kind}"
 
 
 def _deciding(params: DedupParams) -> DedupParams:
@@ -234,8 +260,8 @@ def _deciding(params: DedupParams) -> DedupParams:
 def _expect_all(plan: Plan, decided: Sequence[Unit]) -> None:
     """Every unit that has signed documents must have been decided."""
     names = {unit.name for unit in decided}
-    for unit in plan.units[plan.num_older :]:
-        receipt = plan.signed.receipt(unit)
+    units = plan.units[plan.num_older :]
+    for unit, receipt in zip(units, plan.signed.receipts(units), strict=True):
         if receipt is None or (receipt.shards and unit.name not in names):
             raise CorpusmillError("the unit was not decided", where=unit.name, hint="run again")
 

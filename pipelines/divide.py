@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipelines.readers.parts import MAX_MEMBERS, PartSizes, plan_parts, uncut_compression
 from pipelines.sources import FetchedFile
+from pipelines.spine import storage
 from pipelines.spine.units import Unit, UnitInput, stamp_of, unit_key
 
 #: A file of less than this share of a unit's size is gathered with others of its source.
@@ -61,13 +62,14 @@ def _gather(files: Sequence[FetchedFile], unit_bytes: int) -> Iterator[list[Fetc
 
 
 def _divide(file: FetchedFile, sizes: PartSizes) -> Iterator[Unit]:
-    parts = [] if file.kind == "hf" else plan_parts(Path(file.path), file.kind, file.options, sizes)
+    parts = [] if file.kind == "hf" else plan_parts(file.path, file.kind, file.options, sizes)
+    stamp = stamp_of(file.path)
     for begin, end in parts:
         # Row groups and archive members are not bytes; shares of the file are near enough for a progress bar.
         num_bytes = file.bytes * (end - begin) // parts[-1][1]
-        yield _unit(file, [UnitInput(_path(file), file.sha256, num_bytes, (begin, end), stamp_of(file.path))])
+        yield _unit(file, [UnitInput(_path(file), file.sha256, num_bytes, (begin, end), stamp)])
     if not parts:
-        if file.bytes > 2 * sizes.min_bytes and (compression := uncut_compression(Path(file.path), file.kind)):
+        if file.bytes > 2 * sizes.min_bytes and (compression := uncut_compression(file.path, file.kind)):
             _say_uncut(file, compression)
         yield _unit(file, [_whole(file)])
 
@@ -85,6 +87,8 @@ def _whole(file: FetchedFile) -> UnitInput:
 
 
 def _path(file: FetchedFile) -> str:
+    if storage.is_remote(file.path):
+        return file.path
     # A hub dataset is named, not found: its path is the name, or a file of fetch's that holds it.
     return file.path if file.kind == "hf" and not Path(file.path).exists() else str(Path(file.path).resolve())
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pipelines.sources import CACHE, SOURCE_NAME, check_options, is_source_name, raw_path
+from pipelines.sources import CACHE, SOURCE_NAME, check_options, is_source_name, raw_place
+from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import dump
 
@@ -26,7 +27,7 @@ class EvaluationSet:
     """One entry of ``params.yaml: fetch.evaluation_sets``.
 
     Args:
-        path: as a source's: a file, a glob, http(s)://... or package://...
+        path: as a source's: a file, a glob, an object or several, http(s)://... or package://...
         sha256: what the one file must have; "" takes what is there.
         columns: of a table, those whose texts are the set's; none for kind text.
         key: of a table, the column that names an item; "": items are numbered from 1 in the order of their file.
@@ -135,10 +136,11 @@ def _from_entry(entry: dict[str, Any], cache: str) -> FetchedSet:
 
 def _check_bytes(one: FetchedSet) -> None:
     for sha256, size in one.files:
-        path = raw_path(one.cache, sha256)
-        if not path.is_file() or path.stat().st_size != size:
+        place = raw_place(one.cache, sha256)
+        found = storage.size_of(place)
+        if found != size:
             raise CorpusmillError(
-                "an evaluation set changed after it was fetched, or is gone", where=f"{one.name}, {path}",
-                expected=f"{size:,} bytes", got=f"{path.stat().st_size:,} bytes" if path.is_file() else "no file",
+                "an evaluation set changed after it was fetched, or is gone", where=f"{one.name}, {place}",
+                expected=f"{size:,} bytes", got="no file" if found is None else f"{found:,} bytes",
                 hint="run `dvc repro fetch`",
             )  # fmt: skip

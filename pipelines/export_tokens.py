@@ -106,7 +106,7 @@ class _Counted:
                 expected=f"sha256 {entry.sha256}", got=found,
                 hint="run `dvc repro pack`, or `dvc checkout`, to bring the shard back",
             )  # fmt: skip
-        shard = MappedShard(path)
+        shard = MappedShard.of(self._manifest, entry)
         if shard.facts.common != self._facts.common:
             raise CorpusmillError(
                 "shards of one folder were packed in different ways", where=str(path),
@@ -129,7 +129,7 @@ class _Counted:
         for doc_id, tokens in shard.whole_documents():
             if tokens[0] != self._facts.document_start_id:
                 raise CorpusmillError(
-                    "a document does not begin with the document start", where=f"{shard.path.name}: {doc_id}",
+                    "a document does not begin with the document start", where=f"{shard.name}: {doc_id}",
                     expected=self._facts.document_start_id, got=int(tokens[0]), hint="run `dvc repro pack`",
                 )  # fmt: skip
             self.counts["documents"] += 1
@@ -150,7 +150,7 @@ def _opened(pack: str | Path, split: str) -> tuple[ShardFacts, Manifest, tuple[S
             f"no rows in split {split}", where=str(manifest.path), got=found,
             hint="shard names start with their split; is the corpus large enough for the shares of `shard`?",
         )  # fmt: skip
-    return MappedShard(manifest.local(shards[0])).facts, manifest, shards
+    return MappedShard.of(manifest, shards[0]).facts, manifest, shards
 
 
 def _free_place(output: Path, manifest: Manifest) -> Path:

@@ -15,11 +15,9 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipelines.divide import plan_files
 from pipelines.named_files import add_options, named_files
@@ -38,12 +36,15 @@ from pipelines.readers.tables.reader import read_csv, read_jsonl
 from pipelines.readers.web.page import HtmlSettings
 from pipelines.readers.web.reader import read_html, read_warc
 from pipelines.sources import OPTIONS, read_fetch_manifest
+from pipelines.spine import storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
+from pipelines.spine.manifest import PLACES
 from pipelines.spine.schema import DOCUMENT, QUARANTINED, SKIPPED
-from pipelines.spine.stage import Stage, opened
-from pipelines.spine.units import Unit, UnitInput, stamp_of, unit_key
+from pipelines.spine.shards import read_batches
+from pipelines.spine.stage import Job, Stage, opened
+from pipelines.spine.units import Unit, UnitInput, source_of, stamp_of, unit_key
 from pipelines.spine.work import Outcome
 
 RECORDS_PER_STEP = 256  # bounds memory; bytes do not depend on it
@@ -205,7 +206,7 @@ def sort_out(items: Sequence[Item], unit: Unit) -> Outcome:
     )
 
 
-def judge_quarantine(limit_percent: int, output: Path) -> Callable[[Ledger, Mapping[str, Ledger]], None]:
+def judge_quarantine(limit_percent: int, job: Job) -> Callable[[Ledger, Mapping[str, Ledger]], None]:
     """A check that no source has more than the limit's share of its records in quarantine."""
 
     def judge(total: Ledger, by_source: Mapping[str, Ledger]) -> None:
@@ -217,21 +218,35 @@ def judge_quarantine(limit_percent: int, output: Path) -> Callable[[Ledger, Mapp
             if 100 * number > limit_percent * ledger.taken:
                 raise CorpusmillError(
                     f"{number:,} of {ledger.taken:,} records are in quarantine: {dict(sorted(refused.items()))}; "
-                    f"such as {_example(output, source)}",
+                    f"such as {_example(job.places, source)}",
                     where=f"source {source}",
                     expected=f"at most {limit_percent} %",
-                    hint=f"look at {output}/quarantined, mend the source, or raise extract.max_quarantined_percent",
+                    hint=f"look at {_quarantine(job, source)}, mend the source, or raise extract.max_quarantined_percent",
                 )
 
     return judge
 
 
-def _example(output: Path, source: str) -> str:
+def _quarantined(places: Mapping[str, str], source: str) -> list[str]:
+    """Where the quarantine of a source lies, by unit."""
+    names = [name for name in sorted(places) if name.startswith(f"quarantined/{source}-")]
+    return [places[name] for name in names if source_of(storage.name_of(name), with_split=False) == source]
+
+
+def _example(places: Mapping[str, str], source: str) -> str:
     """The first quarantined record of a source: place and error."""
-    for path in sorted((output / "quarantined").glob(f"{source}-*.parquet")):
-        for row in pq.ParquetFile(path).read_row_group(0, columns=["locator", "error"]).to_pylist():
-            return f"{row['locator']}: {row['error'][:EXAMPLE_CHARS]}"
+    for place in _quarantined(places, source):
+        for batch in read_batches(place, ["locator", "error"]):
+            for row in batch.slice(0, 1).to_pylist():
+                return f"{row['locator']}: {row['error'][:EXAMPLE_CHARS]}"
     return "none"
+
+
+def _quarantine(job: Job, source: str) -> str:
+    """Where a person finds it."""
+    if not job.root:
+        return f"{job.output}/quarantined"
+    return ", ".join([*_quarantined(job.places, source)[:1], f"all in {job.output / PLACES} under quarantined/"])
 
 
 def main(argv: Sequence[str]) -> None:
@@ -245,10 +260,11 @@ def main(argv: Sequence[str]) -> None:
                 )
         else:
             files = [file for path in job.inputs for file in read_fetch_manifest(path, job.cache_root)]
+        units = job.units_for_workers(plan_files(files, job.params.sizes))
         work = ExtractUnit(job.params.wikitext, job.params.html)
-        judge = judge_quarantine(job.params.max_quarantined_percent, job.output)
+        judge = judge_quarantine(job.params.max_quarantined_percent, job)
         # How files are cut and how much may be refused shapes no unit's bytes: finished units stay good.
-        run_units(job, plan_files(files, job.params.sizes), work, judge, job.unit_cache(shaping=work), "records")
+        run_units(job, units, work, judge, job.unit_cache(shaping=work), "records")
 
 
 def _refused(record: Record, reason: str, error: str) -> Quarantined:

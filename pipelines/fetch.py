@@ -4,8 +4,8 @@
                  fetch.evaluation_sets  ->  data/fetch/evaluation.json  (`pipelines.evaluation_sets`)
 
 Names, order and dates of the files leave no trace in either, and each is written only when it changes; where
-the bytes lie is kept in the cache (``pipelines.sources``). Local files are read in place, never copied. A run that
-finds nothing new takes no half a second: unchanged files are known by size, mtime and inode.
+the bytes lie is kept in the cache (``pipelines.sources``). Local files and objects in a store are read in place, never
+copied. A run that finds nothing new takes no half a second: unchanged files are known by size, mtime and inode.
 
 Run by ``dvc repro fetch``, or alone: ``python -m pipelines.fetch --output data/fetch --params params.yaml``
 """
@@ -67,7 +67,7 @@ def fetch(params: FetchParams, cache: Path, refresh: bool = False) -> tuple[list
             ledger.give("files", len(distinct))
             ledger.count("repeated", len(found) - len(distinct))
             for one in distinct.values():
-                _keep(one, raw_path(cache, one.sha256), {str(other.place) for other in found})
+                _keep(one, raw_path(cache, one.sha256), {other.place for other in found})
                 files.append(_fetched(source, one))
     finally:
         stats.save()  # what was hashed or downloaded before a failure is not done again
@@ -89,7 +89,7 @@ def fetch_sets(params: FetchParams, cache: Path, refresh: bool = False) -> list[
         for one in params.evaluation_sets:
             found = finder.find(one)
             for file in found:
-                _keep(file, raw_path(cache, file.sha256), {str(other.place) for other in found})
+                _keep(file, raw_path(cache, file.sha256), {other.place for other in found})
             files = tuple(sorted({(file.sha256, file.bytes) for file in found}))
             options = tuple(sorted(one.options.items()))
             sets.append(FetchedSet(one.name, one.kind, one.columns, one.key, options, files, str(cache)))
@@ -155,9 +155,9 @@ def _check_sources(sources: Sequence[Source]) -> None:
 
 def _keep(found: Found, raw: Path, places: set[str]) -> None:
     """Makes the content reachable by its hash: a link, unless the bytes themselves lie there."""
-    if found.place == raw or (raw.is_file() and not raw.is_symlink()):
+    if found.place == str(raw) or (raw.is_file() and not raw.is_symlink()):
         return
-    if raw.is_symlink() and os.readlink(raw) in places and raw.exists():
+    if raw.is_symlink() and os.readlink(raw) in places and (raw.exists() or storage.is_remote(os.readlink(raw))):
         return
     temporary = storage.temporary_name(raw)
     try:
@@ -171,7 +171,7 @@ def _keep(found: Found, raw: Path, places: set[str]) -> None:
 def _fetched(source: Source, found: Found) -> FetchedFile:
     return FetchedFile(
         source=source.name, sha256=found.sha256, bytes=found.bytes, kind=source.kind, language=source.language,
-        licence=source.licence, columns=source.columns, options=source.options, path=str(found.place),
+        licence=source.licence, columns=source.columns, options=source.options, path=found.place,
     )  # fmt: skip
 
 

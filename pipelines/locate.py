@@ -1,8 +1,9 @@
-"""What a source names -> its contents: files of the disk, of a package, of the web, or a dataset.
+"""What a source names -> its contents: files of the disk, of a package, of a store, of the web, or a dataset.
 
     Source(path="dumps/*.bz2")  ->  [Found(sha256, bytes, place), ...], one a file
 
-Local files are read in place; a downloaded file lies in the cache under its sha256 (``pipelines.sources``).
+Local files and objects (``s3://``, ``gs://``) are read in place; a downloaded file lies in the cache under its sha256
+(``pipelines.sources``).
 """
 
 import glob
@@ -14,8 +15,9 @@ from typing import ClassVar, Protocol
 
 from pipelines.package_files import PACKAGE, package_path
 from pipelines.sources import StatCache, folder_sha256, raw_path
-from pipelines.spine import storage
+from pipelines.spine import objects, storage
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.object_names import matching
 
 WEB = ("http://", "https://")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+){0,2}@[\w.-]+")
@@ -26,8 +28,8 @@ class Source:
     """One entry of ``params.yaml: fetch.sources``; the fields are those of ``FetchedFile``.
 
     Args:
-        path: a file, a glob, http(s)://..., package://<package>/<file in it>; of kind hf a folder or a hub name
-            ``owner/name[:configuration[:split]]@revision``.
+        path: a file or a glob, local or in a store (s3://..., gs://...), http(s)://..., package://<package>/<file in
+            it>; of kind hf a local folder or a hub name ``owner/name[:configuration[:split]]@revision``.
         sha256: what the one file must have; "" takes what is there.
     """
 
@@ -66,7 +68,7 @@ class Found:
 
     sha256: str
     bytes: int
-    place: Path
+    place: str
 
 
 class Finder:
@@ -93,7 +95,9 @@ class Finder:
             return [self._download(source)]
         if source.kind == "hf":
             return [self._dataset(source)]
-        found = [self._file(path) for path in _local_files(source)]
+        places = _objects(source) if storage.is_remote(source.path) else _local_files(source)
+        self.stats.look(places)
+        found = [self._file(place) for place in places]
         distinct = {file.sha256: file for file in found}
         if source.sha256 and len(distinct) > 1:
             raise CorpusmillError(
@@ -101,11 +105,15 @@ class Finder:
                 expected="one file", got=f"{len(distinct)} different files", hint='write sha256: "", or a source for each',
             )  # fmt: skip
         for file in distinct.values():
-            _check(source, file.sha256, str(file.place))
+            _check(source, file.sha256, file.place)
         return found
 
-    def _file(self, path: Path) -> Found:
-        return Found(self.stats.sha256(path), path.stat().st_size, path)
+    def _file(self, place: str) -> Found:
+        sha256 = self.stats.sha256(place)
+        size = self.stats.size(place) if storage.is_remote(place) else Path(place).stat().st_size
+        if size is None:
+            raise CorpusmillError("the object went while it was read", where=place, hint="run again")
+        return Found(sha256, size, place)
 
     def _download(self, source: Named) -> Found:
         url = source.path
@@ -114,7 +122,7 @@ class Finder:
         if path is not None and path.is_file() and not self.refresh:
             if self.stats.known(path, url) == sha256 or self.stats.sha256(path.resolve()) == sha256:
                 self.stats.remember(url, path, sha256)
-                return Found(sha256, path.stat().st_size, path)
+                return Found(sha256, path.stat().st_size, str(path))
             path.unlink()
         # Imported here: a run that downloads nothing should not pay for it.
         from pipelines.download import download
@@ -128,31 +136,47 @@ class Finder:
         os.replace(part, path)
         part.with_name(f"{part.name}.json").unlink(missing_ok=True)
         self.stats.remember(url, path, sha256)
-        return Found(sha256, path.stat().st_size, path)
+        return Found(sha256, path.stat().st_size, str(path))
 
     def _dataset(self, source: Named) -> Found:
         """A folder by the names and contents of its files (``datasets`` reads meaning from names), else a hub name."""
         folder = Path(source.path).expanduser()
         if folder.is_dir():
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-            found = Found(folder_sha256(folder, self.stats.sha256), size, folder.resolve())
+            found = Found(folder_sha256(folder, self.stats.sha256), size, str(folder.resolve()))
         else:
             if not _HUB_NAME.fullmatch(source.path):
                 raise CorpusmillError(
                     "neither a folder nor a pinned name of a hub dataset", where=where_in_params(source, "path"),
                     expected="owner/name[:configuration[:split]]@revision", got=source.path,
-                    hint="without a revision the same parameters could mean other text tomorrow",
+                    hint="of a dataset in a store name the files, with their kind: parquet, arrow, jsonl or csv"
+                    if storage.is_remote(source.path) else
+                    "without a revision the same parameters could mean other text tomorrow",
                 )  # fmt: skip
             sha256 = storage.sha256_text(source.path)
             place = raw_path(self.cache, sha256)
             if not place.exists():
                 storage.write_text(place, source.path)
-            found = Found(sha256, len(source.path.encode()), place)
+            found = Found(sha256, len(source.path.encode()), str(place))
         _check(source, found.sha256, source.path)
         return found
 
 
-def _local_files(source: Named) -> list[Path]:
+def _objects(source: Named) -> list[str]:
+    """The objects that a place or a pattern names, sorted."""
+    found = matching(source.path)
+    if not found:
+        is_folder = not glob.has_magic(source.path) and bool(objects.listed(source.path))
+        raise CorpusmillError(
+            "the path is a folder" if is_folder else "no such object" if not glob.has_magic(source.path) else
+            "the pattern matches no object", where=where_in_params(source, "path"), got=source.path,
+            hint=f"write {source.path.rstrip('/')}/* for the objects in it" if is_folder else
+            "check the bucket and the name",
+        )  # fmt: skip
+    return found
+
+
+def _local_files(source: Named) -> list[str]:
     """The files that a local path, a glob or a package path names, absolute, links followed, sorted."""
     if source.path.startswith(PACKAGE):
         pattern = package_path(source.path, where_in_params(source, "path"))
@@ -162,7 +186,7 @@ def _local_files(source: Named) -> list[Path]:
     matches = [pattern] if os.path.lexists(pattern) else glob.glob(pattern, recursive=True)
     # Neither folders nor pipes; a broken link is kept, and fails by name when it is read.
     matches = [match for match in matches if os.path.isfile(match) or not os.path.exists(match)]
-    files = sorted({Path(os.path.realpath(match)) for match in matches})
+    files = sorted({os.path.realpath(match) for match in matches})
     if not files:
         is_folder = os.path.isdir(pattern)
         raise CorpusmillError(

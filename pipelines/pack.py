@@ -3,6 +3,7 @@
     data/shard/<split>-<unit>.parquet + tokenizer.json  ->  data/pack/<split>-<unit>.arrow  (rows of seq_len + 1 tokens)
                                                             data/pack/index/<split>-<unit>.arrow  (document -> rows)
                                                             data/pack/languages/<split>-<unit>.arrow  (of each segment)
+                                                            data/pack/languages.json  (hashes of these)
                                                             data/pack/state.json, dataset_info.json  (for `datasets`)
 
 tokens in = tokens in rows + dropped.truncated; apart: padding, and the one token of context with which a cut
@@ -30,7 +31,7 @@ from pipelines.packing.showing import SHOW, show_command
 from pipelines.packing.strategies import LONG_DOCUMENTS, STRATEGIES, plan_rows
 from pipelines.packing.unit_tokens import TEXT_BYTES, UnitTokens
 from pipelines.process import process_units
-from pipelines.segment_languages import LANGUAGES, languages_of_segments
+from pipelines.segment_languages import LANGUAGES, languages_list, languages_of_segments
 from pipelines.spine import storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
@@ -127,7 +128,7 @@ class PackUnit:
 
     Args:
         params: how rows are made.
-        tokenizer: path of ``tokenizer.json``; loaded once a worker.
+        tokenizer: place of ``tokenizer.json``; loaded once a worker.
     """
 
     params: PackParams
@@ -140,7 +141,8 @@ class PackUnit:
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """The counts of each batch of documents, then the rows: packing looks at all lengths of the unit together."""
         path = unit.inputs[0].path
-        documents = (as_documents(batch, path) for batch in read_batches(path))
+        batches = read_batches(path, sha256=unit.inputs[0].sha256)
+        documents = (as_documents(batch, path) for batch in batches)
         split = unit.name.partition("-")[0]
         try:
             yield from pack_documents(documents, self._loaded(), self.params, split, unit)
@@ -152,7 +154,7 @@ class PackUnit:
 
     def _loaded(self) -> Encoder:
         if self._encoder is None:
-            self._encoder = Encoder(Path(self.tokenizer))
+            self._encoder = Encoder(storage.local_copy(self.tokenizer))
         return self._encoder
 
     def __getstate__(self) -> dict:
@@ -169,15 +171,18 @@ def main(argv: Sequence[str]) -> None:
         tokenizer = Path(job.args.tokenizer).resolve()
         Encoder(tokenizer)  # a tokenizer that cannot be read fails here, not in every worker
         job.also_read.append(str(tokenizer.parent))
-        part = UnitInput(str(tokenizer), storage.sha256_file(tokenizer), tokenizer.stat().st_size)
+        place = job.for_workers(tokenizer)
+        part = UnitInput(place, storage.sha256_file(tokenizer), tokenizer.stat().st_size)
         units = [
             Unit(_with_split(unit), unit.source, (*unit.inputs, part), unit.settings)
-            for unit in plan_documents(job.inputs)
+            for unit in job.units_for_workers(plan_documents(job.inputs))
         ]
         cache = job.unit_cache()
-        process_units(job, units, PackUnit(job.params, str(tokenizer)), cache)
-        shards = [shard for unit in units if (receipt := cache.receipt(unit)) for shard in receipt.shards]
-        job.publish_units(units, PackUnit.counts, cache=cache, texts=dataset_files(shards))
+        process_units(job, units, PackUnit(job.params, place), cache)
+        receipts = [receipt for receipt in cache.receipts(units) if receipt is not None]
+        shards = [shard for receipt in receipts for shard in receipt.shards]
+        languages = languages_list(shard for receipt in receipts for shard in receipt.evidence)
+        job.publish_units(units, PackUnit.counts, cache=cache, texts=dataset_files(shards) | languages)
 
 
 def _check(params: PackParams) -> None:

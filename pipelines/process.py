@@ -1,10 +1,10 @@
 """The one way a stage maps shards to shards on Beam: units in, receipts out; records never cross a shuffle."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import apache_beam as beam
-from apache_beam.metrics import MetricsFilter
 
+from pipelines import remote_jobs
 from pipelines.local_workers import default_workers
 from pipelines.runner import local_processes, runner_options
 from pipelines.spine.errors import CorpusmillError
@@ -82,39 +82,22 @@ def process_units(job: Job, units: Sequence[Unit], work: Work, cache: UnitCache,
         run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform, left)
 
 
-def run_pipeline(job: Job, build: Callable[[beam.Pipeline], object], units: Sequence[Unit] = ()) -> dict[str, int]:
+def run_pipeline(job: Job, build: Callable[[beam.Pipeline], object], units: Sequence[Unit] = ()) -> None:
     """Builds and runs a pipeline to its end; an error of ours in a worker surfaces as itself.
 
     Args:
         job: the run, with the runner's options.
         build: a function from the pipeline's root to its last collection.
         units: those that it works on; how large they are says whether several local processes are worth starting.
-    Returns:
-        our Beam counters by name, for display only: runners may count a retried bundle twice.
     """
+    options = runner_options(job.runner_args, default_workers(job.stage.name, units))
+    remote_jobs.prepare(options, job.stage.name, job.store, job.progress_folder)
     try:
-        options = runner_options(job.runner_args, default_workers(job.stage.name, units))
-        pipeline = beam.Pipeline(runner=local_processes(options), options=options)
-        build(pipeline)
-        result = pipeline.run()
-        result.wait_until_finish()
-        found = result.metrics().query(MetricsFilter().with_namespace("corpusmill"))["counters"]
-        return {counter.key.metric.name: counter.attempted for counter in found}
+        with remote_jobs.messages(options):
+            pipeline = beam.Pipeline(runner=local_processes(options), options=options)
+            build(pipeline)
+            remote_jobs.wait(pipeline.run())
     except CorpusmillError:
         raise
     except Exception as error:
-        raise _ours(error) from error
-
-
-def _ours(error: BaseException) -> BaseException:
-    """The CorpusmillError inside a runner's exception: Beam re-raises with text added, or sends text alone."""
-    seen: Iterable[BaseException | None] = (error, error.__cause__, error.__context__)
-    for candidate in seen:
-        if isinstance(candidate, CorpusmillError):
-            return candidate
-    marker = "pipelines.spine.errors.CorpusmillError: "
-    text = str(error)
-    if marker in text:
-        # The text of a worker's traceback; ours ends at the first empty line.
-        return CorpusmillError(text.rpartition(marker)[2].partition("\n\n")[0].rstrip())
-    return error
+        raise remote_jobs.explained(error, options) from error

@@ -19,6 +19,7 @@ Run by ``dvc repro quality``, or alone:
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -46,10 +47,12 @@ from pipelines.spine.manifest import Shard, dump
 from pipelines.spine.progress import Display
 from pipelines.spine.shards import ArrowShard, read_batches
 from pipelines.spine.stage import Job, Stage, opened
-from pipelines.spine.units import Unit, UnitCache, plan_documents
+from pipelines.spine.units import REQUESTS_AT_ONCE, Unit, UnitCache, plan_documents
 
 MODEL, METRICS, WORDS = "model.arrow", "metrics.json", "words.json"
 
+#: The end of a Parquet file, with its number of rows.
+FOOTER_BYTES = 1 << 16
 #: Training texts of each class in which the words behind the strongest features are looked up.
 TEXTS_EXPLAINED = 2000
 #: A language is the model's when it has so many of 1,000 training texts; what it never saw it cannot judge.
@@ -79,8 +82,9 @@ class QualityStageParams:
 def draw(units: Sequence[Unit], params: QualityStageParams) -> dict[str, int]:
     """The last key that is drawn of each source: by the number of documents that its class, or the source, has."""
     numbers: Counter[str] = Counter()
-    for unit in units:
-        numbers[unit.source] += pq.read_metadata(unit.inputs[0].path).num_rows
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
+        for unit, num_rows in zip(units, threads.map(_num_rows, units), strict=True):
+            numbers[unit.source] += num_rows
     by_class: Counter[str] = Counter()
     for source, name in params.classes.items():
         by_class[name] += numbers[source]
@@ -90,6 +94,11 @@ def draw(units: Sequence[Unit], params: QualityStageParams) -> dict[str, int]:
         else last_drawn(params.documents_per_other_source, number)
         for source, number in numbers.items()
     }
+
+
+def _num_rows(unit: Unit) -> int:
+    with storage.open_input(unit.inputs[0].path, FOOTER_BYTES) as file:
+        return pq.read_metadata(file).num_rows
 
 
 def check_params(params: QualityStageParams) -> None:
@@ -125,8 +134,9 @@ def main(argv: Sequence[str]) -> None:
             storage.write_text(job.output / METRICS, dump({"model": "off"}))
             job.publish([], Ledger("documents"), others=[METRICS])
             return
-        units = plan_documents(job.inputs)
-        _check_sources(units, job.params)
+        planned = plan_documents(job.inputs)
+        _check_sources(planned, job.params)
+        units = job.units_for_workers(planned)
         work = ReadUnit(job.params.features, tuple(sorted(draw(units, job.params).items())))
         cache = job.unit_cache(".read", work)
         _read_units(job, units, work, cache)
@@ -183,12 +193,11 @@ def _learn(job: Job, units: Sequence[Unit], cache: UnitCache) -> None:
 
 def _rows(units: Sequence[Unit], cache: UnitCache, columns: list[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
     """(source, FEATURE_ROWS) of what the units left."""
-    for unit in units:
-        receipt = cache.receipt(unit)
+    for unit, receipt in zip(units, cache.receipts(units), strict=True):
         if receipt is None:
             raise CorpusmillError("the unit left no receipt", where=unit.name, hint="run again")
         for shard in receipt.shards:
-            for batch in read_batches(cache.place(unit, shard.name), columns):
+            for batch in read_batches(cache.place(unit, shard.name), columns, shard.sha256):
                 yield unit.source, batch
 
 
@@ -220,8 +229,7 @@ def _write_model(job: Job, model: QualityModel) -> Shard:
 def _ledger(units: Sequence[Unit], cache: UnitCache, division: Division) -> Ledger:
     """What became of every document of the input."""
     ledger = Ledger("documents")
-    for unit in units:
-        receipt = cache.receipt(unit)
+    for receipt in cache.receipts(units):
         if receipt is not None:
             ledger.add(receipt.ledger)
     del ledger.given["drawn"]

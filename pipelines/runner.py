@@ -1,7 +1,7 @@
 """Which Beam runner runs a pipeline. No stage's bytes, cache or dependencies know of it.
 
 By default the in-process runner, asked for by name (Beam's "DirectRunner" would first try to download another).
-``CORPUSMILL_WORKERS=4`` runs that many local processes; ``CORPUSMILL_RUNNER=runners/portable.yaml`` names a file of
+``CORPUSMILL_WORKERS=4`` runs that many local processes; ``CORPUSMILL_RUNNER=runners/dataflow.yaml`` names a file of
 Beam options in the runner's own terms. Options on the command line go before the file's.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, SetupOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
@@ -26,6 +26,10 @@ WORKERS = "CORPUSMILL_WORKERS"
 RUNNER = "CORPUSMILL_RUNNER"
 IN_PROCESS = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 WORKER_LOG = Path("logs") / "beam-workers.log"
+#: What the runner files hold where only their reader knows the value.
+PLACEHOLDER = "YOUR-"
+#: Runners whose job server may know options that Python's Beam does not: nothing of theirs is refused here.
+WITH_JOB_SERVER = ("portable", "flink", "spark")
 
 
 def runner_options(arguments: Sequence[str], workers: int = 1) -> PipelineOptions:
@@ -34,32 +38,55 @@ def runner_options(arguments: Sequence[str], workers: int = 1) -> PipelineOption
     Args:
         arguments: of the command line.
         workers: local processes where no variable says how many.
-
     Raises:
-        CorpusmillError: the runner file is missing or no mapping, or the number of workers is no number.
+        CorpusmillError: the runner file is missing, no mapping, holds an option that Beam does not know or a
+            placeholder, or the number of workers is no number.
     """
-    given = list(arguments)
-    file = os.environ.get(RUNNER, "")
+    given, file = list(arguments), os.environ.get(RUNNER, "")
     if file:
         _refuse_unknown(given)
-        return PipelineOptions([*_from_file(Path(file)), *given])  # of two values the last one counts
-    if any(argument.startswith("--runner") for argument in given):
-        return PipelineOptions(given)
-    _refuse_unknown(given)
-    return PipelineOptions([*_local(os.environ.get(WORKERS, str(workers))), *given])
+        named = _from_file(Path(file))
+        options = PipelineOptions([*named, *given])  # of two values the last one counts
+        if kind_of(options) not in WITH_JOB_SERVER:
+            _refuse_unknown(named, where=file)
+        _refuse_placeholders(options, file)
+    elif any(argument.startswith("--runner") for argument in given):
+        options = PipelineOptions(given)
+    else:
+        _refuse_unknown(given)
+        options = PipelineOptions([*_local(os.environ.get(WORKERS, str(workers))), *given])
+    # Our functions are pickled by reference. What __main__ holds, which Beam would send to Dataflow, is not needed.
+    options.view_as(SetupOptions).save_main_session = False
+    return options
 
 
-def _refuse_unknown(arguments: Sequence[str]) -> None:
+def kind_of(options: PipelineOptions) -> str:
+    """The runner in one word, as Beam's own table has it: dataflow, flink, spark, portable, fnapi."""
+    return (options.view_as(StandardOptions).runner or "").rpartition(".")[2].lower().removesuffix("runner")
+
+
+def _refuse_unknown(arguments: Sequence[str], where: str = "") -> None:
     """Beam only warns of an option it does not know: a misspelt one of ours would be dropped without a word."""
 
     def refuse(parser: argparse.ArgumentParser) -> None:
         _, unknown = parser.parse_known_args(list(arguments))
         if unknown:
-            raise CorpusmillError(
-                f"unknown options: {' '.join(unknown)}", hint="--help shows the stage's own; Beam's are taken too"
+            hint = (
+                "see runners/, or --help of a stage" if where else "--help shows the stage's own; Beam's are taken too"
             )
+            raise CorpusmillError(f"unknown options: {' '.join(unknown)}", where=where, hint=hint)
 
     PipelineOptions([]).get_all_options(add_extra_args_fn=refuse)
+
+
+def _refuse_placeholders(options: PipelineOptions, file: str) -> None:
+    for name, value in options.get_all_options(drop_default=True, retain_unknown_options=True).items():
+        for item in value if isinstance(value, list) else [value]:
+            if PLACEHOLDER in str(item):
+                raise CorpusmillError(
+                    "a placeholder is left", where=f"{file}: {name}", got=item,
+                    hint="write your own value there, or copy the file and write it into the copy",
+                )  # fmt: skip
 
 
 def _local(workers: str) -> list[str]:

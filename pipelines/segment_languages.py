@@ -5,12 +5,14 @@
 The shard itself says nothing of languages: a document whose language is told otherwise changes no token.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.manifest import NAME, Shard, dump, read_manifest
 
 #: The kind of these files among what lies beside the shards: their folder.
 LANGUAGES = "languages"
@@ -25,6 +27,32 @@ def languages_of_segments(languages: pa.Array, document: np.ndarray) -> pa.Recor
         document: the index in ``languages`` of each segment's document, in row order.
     """
     return pa.RecordBatch.from_arrays([languages.take(pa.array(document))], schema=SCHEMA)
+
+
+def languages_list(evidence: Iterable[Shard]) -> dict[str, str]:
+    """The text of ``languages.json`` by its name: file -> sha256. What depends on the languages depends on it.
+
+    The files themselves are no shards, and with a storage root they do not lie in the folder.
+    """
+    hashes = {
+        shard.name.partition("-")[2]: shard.sha256 for shard in evidence if shard.name.startswith(f"{LANGUAGES}-")
+    }
+    return {f"{LANGUAGES}.json": dump(hashes)}
+
+
+def languages_file(folder: Path, name: str) -> Path:
+    """The file of one shard: in the folder, or where the manifest above the folder says that it lies in a store.
+
+    Args:
+        folder: ``data/pack/languages``, which need not be there with a storage root.
+        name: of the shard.
+    """
+    if (folder / name).exists() or not (folder.parent / NAME).exists():
+        return folder / name
+    try:
+        return read_manifest(folder.parent).local_evidence(f"{folder.name}/{name}")
+    except FileNotFoundError:
+        return folder / name
 
 
 def read_languages(path: Path, num_segments: int) -> tuple[np.ndarray, list[str]]:

@@ -67,7 +67,7 @@ def _plan(job: Job) -> list[Unit]:
             job.also_read.append(folder)
             lists[kind] = manifest_inputs(folder)
     _expect_known(job, units, lists)
-    return with_lists(units, lists)
+    return job.units_for_workers(with_lists(units, lists))
 
 
 def _expect_known(job: Job, units: Sequence[Unit], lists: Mapping[str, Mapping[str, UnitInput]]) -> None:
@@ -102,16 +102,15 @@ def _expect_few(params: ShardParams, units: Sequence[Unit], drawn: UnitCache) ->
         CorpusmillError: they are not; it names the shares that would fit.
     """
     numbers = {"val": 0, "test": 0}
-    paths = []
-    for unit in units:
-        receipt = drawn.receipt(unit)
+    shards = []
+    for unit, receipt in zip(units, drawn.receipts(units), strict=True):
         if receipt is None:
             raise CorpusmillError("the unit was not drawn", where=unit.name, hint="run again")
         numbers = {split: number + receipt.ledger.given[split] for split, number in numbers.items()}
-        paths += [drawn.place(unit, shard.name) for shard in receipt.shards]
+        shards += [(drawn.place(unit, shard.name), shard.sha256) for shard in receipt.shards]
     most = params.max_eval_documents
     if sum(numbers.values()) > most:
-        parts = np.concatenate([read_arrow(path)["part"].to_numpy() for path in paths])
+        parts = np.concatenate([read_arrow(*shard)["part"].to_numpy() for shard in shards])
         val, test = shares_that_fit(parts, params.val_per_10000, params.test_per_10000, most)
         raise CorpusmillError(
             f"val has {numbers['val']:,} documents, test {numbers['test']:,}: too many to check all others against",

@@ -1,7 +1,8 @@
 """The raw files that `fetch` found: the manifest that names them by content, and where their bytes lie.
 
     data/fetch/manifest.json   what was found: source, sha256, bytes, kind, ... - no path, no name, no date
-    .cache/raw/<sha256>        the bytes: a link to the local file or folder, or the downloaded file
+    .cache/raw/<sha256>        the bytes: a link to the local file or folder, or the downloaded file; of an object in a
+                               store a link that leads nowhere and says its place
     .cache/raw/stat.json       path or URL -> size, mtime, inode, sha256: spares hashing what did not change
 
 The cache is undeclared and may be deleted: `fetch` makes it again.
@@ -9,14 +10,15 @@ The cache is undeclared and may be deleted: `fetch` makes it again.
 
 import contextlib
 import json
+import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.spine import storage
+from pipelines.spine import objects, storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import NAME
 
@@ -44,6 +46,8 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {"split": ("line", "file", "marker"), 
 CACHE = ".cache"
 #: A file changed this shortly before it was hashed may change again within the same tick of the disk's clock.
 RACY_NS = 50_000_000
+#: Stores tell times in whole seconds.
+RACY_OBJECT_NS = 2_000_000_000
 
 
 #: What a source may be called. Its name begins every doc_id and stands in shard names behind the split.
@@ -105,7 +109,7 @@ class FetchedFile:
         licence: declared licence of the text.
         columns: document field -> column, for tables.
         options: what else its kind's reader must know (``OPTIONS``).
-        path: where the bytes lie; no part of the manifest.
+        path: where the bytes lie, a path or a place in a store; no part of the manifest.
     """
 
     source: str
@@ -146,7 +150,7 @@ def read_fetch_manifest(place: str | Path, cache: str | Path = CACHE) -> list[Fe
         document = json.loads(path.read_text(encoding="utf-8"))
         entries = [{key: value for key, value in entry.items() if key != "name"} for entry in document["files"]]
         version = document["schema_version"]
-        files = [FetchedFile(**entry, path=str(raw_path(cache, entry["sha256"]))) for entry in entries]
+        files = [FetchedFile(**entry, path=raw_place(cache, entry["sha256"])) for entry in entries]
     except (FileNotFoundError, NotADirectoryError):
         raise CorpusmillError("no manifest of fetch", where=str(path), hint="run `dvc repro fetch`") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -156,6 +160,7 @@ def read_fetch_manifest(place: str | Path, cache: str | Path = CACHE) -> list[Fe
     if version != SCHEMA_VERSION:
         raise CorpusmillError("another schema version", where=str(path), expected=SCHEMA_VERSION, got=version)
     stats = StatCache(cache)
+    stats.look(file.path for file in files)
     for file in files:
         _check_bytes(file, stats)
     return files
@@ -173,6 +178,13 @@ def raw_path(cache: str | Path, sha256: str) -> Path:
     return Path(cache) / "raw" / sha256
 
 
+def raw_place(cache: str | Path, sha256: str) -> str:
+    """The place to read that content from: an object in a store, or `raw_path`."""
+    path = raw_path(cache, sha256)
+    target = os.readlink(path) if path.is_symlink() else ""
+    return target if storage.is_remote(target) else str(path)
+
+
 class StatCache:
     """Which content a path held when it was last hashed, trusted while size, mtime and inode stay the same."""
 
@@ -182,17 +194,23 @@ class StatCache:
         with contextlib.suppress(OSError, ValueError):  # it only saves time: a damaged one is as good as none
             self._entries = dict(json.loads(self._path.read_text(encoding="utf-8")))
         self._as_read = json.dumps(self._entries, sort_keys=True)
+        self._seen: dict[str, tuple[int, int] | None] = {}
 
-    def known(self, path: Path, name: str = "") -> str:
+    def look(self, places: Iterable[str]) -> None:
+        """Asks stores after many objects at once, for `known`."""
+        remote = [place for place in places if storage.is_remote(place)]
+        self._seen |= zip(remote, objects.versions_of(remote), strict=True)
+
+    def known(self, path: str | Path, name: str = "") -> str:
         """The sha256 of the file, "" when it must be hashed; ``name`` is what it was remembered under (a URL)."""
         entry = self._entries.get(name or str(path), [])
         with contextlib.suppress(OSError):
-            if entry[:3] == self._stat(path):
+            if entry[:3] == self._stat(path, self._seen):
                 return str(entry[3])
         return ""
 
-    def sha256(self, path: Path) -> str:
-        """The sha256 of the file, hashed only when it may have changed.
+    def sha256(self, path: str | Path) -> str:
+        """The sha256 of the file or object, hashed only when it may have changed.
 
         Raises:
             CorpusmillError: it cannot be read, or changes while it is read.
@@ -211,9 +229,15 @@ class StatCache:
                 "the file changes while it is read", where=str(path), hint="run again when it is whole"
             )
         self.forget(str(path))
-        if before[1] < now - RACY_NS:
+        if before[1] < now - (RACY_OBJECT_NS if storage.is_remote(path) else RACY_NS):
             self._entries[str(path)] = [*before, sha256]
         return sha256
+
+    def size(self, place: str) -> int | None:
+        """Bytes of an object, None where there is none."""
+        with contextlib.suppress(FileNotFoundError):
+            return self._stat(place, self._seen)[0]
+        return None
 
     def remember(self, name: str, path: Path, sha256: str) -> None:
         """Notes under a name of its own (a URL) what the file at the path holds."""
@@ -234,12 +258,21 @@ class StatCache:
             storage.write_text(self._path, json.dumps(self._entries, sort_keys=True, indent=0) + "\n")
 
     @staticmethod
-    def _stat(path: Path) -> list[int]:
-        status = path.stat()
+    def _stat(path: str | Path, seen: Mapping[str, tuple[int, int] | None] | None = None) -> list[int]:
+        if storage.is_remote(path):
+            place = str(path)
+            version = seen[place] if seen and place in seen else objects.version_of(place)
+            if version is None:
+                raise FileNotFoundError(2, "no such object", place)
+            return [*version, 0]
+        status = Path(path).stat()
         return [status.st_size, status.st_mtime_ns, status.st_ino]
 
 
 def _check_bytes(file: FetchedFile, stats: StatCache) -> None:
+    if storage.is_remote(file.path):
+        _check_object(file, stats)
+        return
     path = Path(file.path)
     if not path.exists():
         raise CorpusmillError(
@@ -255,4 +288,19 @@ def _check_bytes(file: FetchedFile, stats: StatCache) -> None:
         raise CorpusmillError(
             "a source changed after it was fetched", where=str(target), expected=f"{file.bytes:,} bytes as fetched",
             got=f"{path.stat().st_size:,} bytes", hint="run `dvc repro`: it fetches first",
+        )  # fmt: skip
+
+
+def _check_object(file: FetchedFile, stats: StatCache) -> None:
+    size = stats.size(file.path)
+    if size is None:
+        raise CorpusmillError(
+            "the bytes of a fetched object are gone", where=f"{file.name}, {file.path}", got="no such object",
+            hint="run `python -m pipelines.fetch --output data/fetch`",
+        )  # fmt: skip
+    changed = stats.recorded(file.path) == file.sha256 and not stats.known(file.path)
+    if size != file.bytes or changed:
+        raise CorpusmillError(
+            "a source changed after it was fetched", where=file.path, expected=f"{file.bytes:,} bytes as fetched",
+            got=f"{size:,} bytes", hint="run `dvc repro`: it fetches first",
         )  # fmt: skip

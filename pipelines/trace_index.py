@@ -86,9 +86,9 @@ def find_document(folder: str | Path, doc_id: str) -> list[Place]:
     found = []
     for split in SPLITS:
         for shard, first_row in _with_first_rows(manifest, split):
-            rows = _rows_of(_index_path(manifest, shard), wanted)
+            rows = _rows_of(manifest, f"{INDEX}/{shard.stem}.arrow", wanted)
             if len(rows):
-                mapped = MappedShard(manifest.local(shard))
+                mapped = MappedShard.of(manifest, shard)
                 found += [p for row in rows.tolist() for p in _places(mapped, shard, row, first_row)]
     places = [place for place in found if place.doc_id == doc_id]
     if not places:
@@ -110,7 +110,7 @@ def documents_of_row(folder: str | Path, split: str, split_row: int) -> list[Pla
     for shard, first_row in _with_first_rows(manifest, split):
         num_rows = first_row + shard.rows
         if first_row <= split_row < num_rows:
-            return _places(MappedShard(manifest.local(shard)), shard, split_row - first_row, first_row)
+            return _places(MappedShard.of(manifest, shard), shard, split_row - first_row, first_row)
     got = f"{split}:{split_row}"
     if not num_rows:
         held = ", ".join(sorted({shard.split for shard in manifest.shards})) or "no rows at all"
@@ -126,18 +126,14 @@ def _with_first_rows(manifest: Manifest, split: str) -> Iterator[tuple[Shard, in
         first_row += shard.rows
 
 
-def _index_path(manifest: Manifest, shard: Shard) -> Path:
-    return manifest.local_evidence(f"{INDEX}/{shard.stem}.arrow")
-
-
-def _rows_of(path: Path, wanted: np.uint64) -> np.ndarray:
-    """Rows that the index names under the hash."""
+def _rows_of(manifest: Manifest, index: str, wanted: np.uint64) -> np.ndarray:
+    """Rows that the index file of a shard names under the hash."""
     try:
-        (batch,) = pa.ipc.open_stream(pa.memory_map(str(path)))
+        (batch,) = pa.ipc.open_stream(pa.memory_map(str(manifest.local_evidence(index))))
         hashes, rows = (np.frombuffer(batch.column(name).buffers()[1], kind) for name, kind in _VIEWS)
     except (pa.ArrowInvalid, OSError, ValueError, KeyError):
         raise CorpusmillError(
-            "no index of this shard, or a damaged one", where=str(path),
+            "no index of this shard, or a damaged one", where=manifest.places.get(index) or str(manifest.folder / index),
             hint="run `dvc repro pack`, or `dvc checkout`, to bring it back",
         ) from None  # fmt: skip
     hashes = hashes[: batch.num_rows]

@@ -37,7 +37,7 @@ MODULES = {
 
 #: Outputs that stages depend on by themselves, since the manifest beside them says nothing of them.
 BESIDE_MANIFESTS = {
-    "data/pack/languages",
+    "data/pack/languages.json",
     "data/fetch/evaluation.json",
     "data/decontaminate/sets.json",
     "data/learn/sizes.json",
@@ -72,7 +72,7 @@ def test_the_map_has_every_stage_once_and_in_order() -> None:
 
 
 def test_every_stage_that_has_parameters_has_a_section_and_no_section_is_without_a_stage() -> None:
-    assert set(PARAMS) <= set(MODULES)
+    assert set(PARAMS) - {"storage"} <= set(MODULES)  # where shards lie, on which no stage depends
     for stage in MODULES:
         sections = [entry for entry in DVC[stage].get("params", []) if isinstance(entry, str)]
         assert sections == ([stage] if stage in PARAMS else []), stage

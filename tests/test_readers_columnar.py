@@ -5,6 +5,7 @@ import errno
 import gzip
 import io
 import json
+import shutil
 
 import aiohttp
 import pyarrow as pa
@@ -19,7 +20,9 @@ from pipelines.readers.tables import hub
 from pipelines.readers.tables.columnar import read_arrow, read_parquet
 from pipelines.readers.tables.failures import is_passing, what_is_wrong
 from pipelines.readers.tables.hub import parse_hub_name, read_hf
+from pipelines.spine import uploads
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.units import Unit, UnitInput
 
 OWN = reading()
 MAPPED = reading(language="zh", columns={"key": "nr", "text": "body", "title": "head", "date": "day"})
@@ -252,6 +255,16 @@ def test_a_dataset_folder_is_streamed(offline, tmp_path):
         Quarantined("row 1", "missing_text", "column text is missing or null", b""),
         Skipped("empty", "row 2"),
     ]
+
+
+def test_a_copy_of_a_dataset_folder_in_the_storage_root_is_read_as_the_folder(offline, tmp_path):
+    folder = tmp_path / "reviews"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text('{"id": "a", "text": "很好"}\n', encoding="utf-8")
+    unit = Unit("s-0", "s", (UnitInput(str(folder), "ab" * 32, 0),))
+    (sent,) = uploads.uploaded([unit], str(tmp_path / "root"), "extract")
+    shutil.rmtree(folder)
+    assert list(read_hf(sent.inputs[0].path, OWN)) == [Record("a", "", "很好")]
 
 
 def test_a_dataset_that_save_to_disk_made_is_read(offline, tmp_path):

@@ -1,15 +1,24 @@
 """Which runner runs a pipeline: by default the in-process one by name, else what a setting or a file says."""
 
+import argparse
 import re
 from pathlib import Path
 
 import pytest
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, PortableOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    PortableOptions,
+    SetupOptions,
+    StandardOptions,
+)
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines.runner import local_processes, runner_options
 from pipelines.spine.errors import CorpusmillError
 
+ROOT = Path(__file__).resolve().parents[1]
+RUNNER_FILES = sorted((ROOT / "runners").glob("*.yaml"))
 IN_PROCESS = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
@@ -127,10 +136,74 @@ def test_a_runner_file_that_is_no_mapping_is_refused(
     assert message().startswith(f"{tmp_path}/runner.yaml: {said}")
 
 
-@pytest.mark.parametrize("name", ["local.yaml", "portable.yaml"])
-def test_the_runner_files_of_the_repository_are_taken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = Path(__file__).resolve().parents[1] / "runners" / name
+@pytest.mark.parametrize("path", RUNNER_FILES, ids=lambda path: path.name)
+def test_beam_knows_every_option_of_a_runner_file_those_in_its_comments_too(path: Path) -> None:
+    named = set(re.findall(r"^(?:# )?([a-z_]+):", path.read_text(), re.MULTILINE))
+    assert "runner" in named
+    assert named - known_options() == set()
+
+
+def known_options() -> set[str]:
+    """The names of all options that Beam's own parsers take."""
+    parsers: list[argparse.ArgumentParser] = []
+    PipelineOptions([]).get_all_options(add_extra_args_fn=parsers.append)
+    return {option.removeprefix("--") for option in parsers[0]._option_string_actions}
+
+
+@pytest.mark.parametrize("path", RUNNER_FILES, ids=lambda path: path.name)
+def test_a_runner_file_is_taken_once_its_placeholders_are_filled_in(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = path.read_text()
+    (tmp_path / path.name).write_text(re.sub(r"YOUR-[A-Z-]*[A-Z]", "mine", text))
+    monkeypatch.setenv("CORPUSMILL_RUNNER", str(tmp_path / path.name))
+    options = runner_options([])
+    assert runner(options) == re.findall(r"^runner: (\S+)", text, re.MULTILINE)[0]
+    assert options.view_as(SetupOptions).save_main_session is False
+
+
+def test_the_dataflow_file_asks_for_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "runners" / "dataflow.yaml").read_text()
+    (tmp_path / "dataflow.yaml").write_text(re.sub(r"YOUR-[A-Z-]*[A-Z]", "mine", text))
+    monkeypatch.setenv("CORPUSMILL_RUNNER", str(tmp_path / "dataflow.yaml"))
+    asked = runner_options([]).get_all_options(drop_default=True)
+    assert asked == {
+        "runner": "DataflowRunner", "project": "mine", "region": "mine", "temp_location": "gs://mine/dataflow/tmp",
+        "staging_location": "gs://mine/dataflow/staging", "enable_artifact_caching": True,
+        "sdk_container_image": "mine-docker.pkg.dev/mine/corpusmill/worker:0.1.0", "sdk_location": "container",
+        "use_public_ips": False, "machine_type": "n2-standard-4", "num_workers": 2, "max_num_workers": 16,
+        "autoscaling_algorithm": "THROUGHPUT_BASED", "number_of_worker_harness_threads": 1, "disk_size_gb": 50,
+        "labels": ["application=corpusmill"], "save_main_session": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "got"),
+    [
+        ("dataflow", "project", "YOUR-PROJECT"),
+        ("flink", "environment_config", "YOUR-REGISTRY/corpusmill/worker:0.1.0"),
+        ("spark", "environment_config", "YOUR-REGISTRY/corpusmill/worker:0.1.0"),
+    ],
+)
+def test_a_placeholder_that_is_left_is_refused_before_anything_is_sent(
+    name: str, option: str, got: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ROOT / "runners" / f"{name}.yaml"
     monkeypatch.setenv("CORPUSMILL_RUNNER", str(path))
-    wanted = re.search(r"^runner: (\S+)", path.read_text(), re.MULTILINE)
-    assert wanted is not None
-    assert runner(runner_options([])) == wanted.group(1)
+    assert message() == (
+        f"{path}: {option}: a placeholder is left\n  got: {got}\n"
+        "  hint: write your own value there, or copy the file and write it into the copy"
+    )
+
+
+def test_a_misspelt_option_in_a_file_is_refused_unless_a_job_server_may_know_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "runner.yaml"
+    monkeypatch.setenv("CORPUSMILL_RUNNER", str(path))
+    path.write_text("runner: DataflowRunner\nmachine_typ: n2-standard-4\n")
+    assert message() == (
+        f"{path}: unknown options: --machine_typ=n2-standard-4\n  hint: see runners/, or --help of a stage"
+    )
+    path.write_text("runner: FlinkRunner\nobject_reuse: true\n")
+    assert runner_options([]).get_all_options(retain_unknown_options=True)["object_reuse"] is True

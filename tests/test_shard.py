@@ -13,6 +13,7 @@ from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import Shard, read_manifest, write_manifest
 from pipelines.spine.schema import CONTAMINATED, DUPLICATE
 from pipelines.spine.storage import sha256_file
+from pipelines.spine.units import UnitInput
 from pipelines.splitting.applying import cut_spans, read_contaminated, rows_to_drop
 from pipelines.splitting.drawing import SPLITS, draw_parts, splits_of
 
@@ -152,7 +153,7 @@ def test_what_is_left_of_a_text_stands_on_lines_of_its_own(text: str, spans: lis
 def test_spans_of_one_document_are_taken_together(tmp_path: Path) -> None:
     rows = [("s:1", 8, 12, "cut"), ("s:1", 2, 5, "cut"), ("s:2", 0, 1, "drop"), ("s:1", 4, 6, "cut")]
     write_contaminated(tmp_path / "list", "a", rows)
-    found = read_contaminated(str(tmp_path / "list" / "a.parquet"))
+    found = read_contaminated(UnitInput(str(tmp_path / "list" / "a.parquet"), "", 0))
     assert {doc_id: (one.drop, one.spans) for doc_id, one in found.items()} == {
         "s:1": (False, [(2, 6), (8, 12)]), "s:2": (True, []),
     }  # fmt: skip

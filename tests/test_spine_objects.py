@@ -13,6 +13,7 @@ from pipelines.spine import local_cache, objects, storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import Shard
+from pipelines.spine.object_names import matching
 from pipelines.spine.root import storage_root
 from pipelines.spine.shards import ParquetShard, read_batches
 from pipelines.spine.units import Receipt, Unit, UnitCache, UnitInput
@@ -60,6 +61,27 @@ def test_ranges_are_read_as_from_a_file(store: Store) -> None:
         assert (file.seek(-3, 2), file.read()) == (9_215_997, content[-3:])
         assert file.seek(0) == 0
         assert file.read() == content
+
+
+def test_a_reader_may_be_told_where_to_stop(store: Store) -> None:
+    place = f"{store.scheme}://corpus/stopped.bin"
+    storage.write_text(place, "0123456789")
+    with storage.open_input(place, 2, stop=7) as file:
+        assert (file.seek(3), file.read(2), file.read()) == (3, b"34", b"56")
+        assert (file.seek(0, 2), file.read()) == (7, b"")
+
+
+def test_patterns_name_objects_as_they_name_files(store: Store) -> None:
+    folder = f"{store.scheme}://corpus/pages"
+    for name in ("a.txt", "b.csv", ".c.txt", "deep/d.txt", "deep/er/e.txt", "[x].txt"):
+        storage.write_text(storage.join(folder, name), "text")
+    named = {
+        "*.txt": ["[x].txt", "a.txt"], "**/*.txt": ["[x].txt", "a.txt", "deep/d.txt", "deep/er/e.txt"],
+        "[x].txt": ["[x].txt"], "deep": [], "*/d.txt": ["deep/d.txt"], ".*": [".c.txt"],
+        "deep/**": ["deep/d.txt", "deep/er/e.txt"],
+    }  # fmt: skip
+    for pattern, names in named.items():
+        assert matching(f"{folder}/{pattern}") == [f"{folder}/{name}" for name in names]
 
 
 def test_sizes_are_asked_for_together_and_folders_are_listed(store: Store, tmp_path: Path) -> None:

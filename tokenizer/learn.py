@@ -134,7 +134,7 @@ def read_counts(folders: Iterable[str]) -> Iterator[pa.RecordBatch]:
     for folder in folders:
         manifest = read_manifest(folder).check()
         for shard in manifest.shards:
-            for batch in read_batches(manifest.place_of(shard)):
+            for batch in read_batches(manifest.place_of(shard), sha256=shard.sha256):
                 if batch.schema.names != COUNT.names:
                     raise CorpusmillError(
                         "not a table of pre-token counts", where=str(manifest.place_of(shard)),

@@ -84,7 +84,8 @@ def read_documents(folders: Sequence[str], splits: Sequence[str]) -> Iterator[pa
         manifest = read_manifest(folder).check()
         for split in splits:
             for shard in manifest.of_split(split):
-                yield from read_batches(manifest.place_of(shard), ["doc_id", "source", "language", "text"])
+                columns = ["doc_id", "source", "language", "text"]
+                yield from read_batches(manifest.place_of(shard), columns, shard.sha256)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -53,7 +53,7 @@ def read_counts(folder: str | Path) -> Iterator[tuple[list[str], np.ndarray]]:
 def _count_batches(folder: str | Path) -> Iterator[pa.RecordBatch]:
     manifest = read_manifest(folder).check()
     for shard in manifest.shards:
-        for batch in read_batches(manifest.place_of(shard)):
+        for batch in read_batches(manifest.place_of(shard), sha256=shard.sha256):
             if batch.schema.names != COUNT.names:
                 raise CorpusmillError(
                     "not a table of pre-token counts", where=str(manifest.place_of(shard)), expected=COUNT.names,

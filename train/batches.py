@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from tokenizer.encoding import Encoder
 
 
+#: The shards of the next steps are fetched while one is computed.
+AHEAD_STEPS = 4
+
+
 @dataclasses.dataclass(frozen=True)
 class StepTokens:
     """Positions of a batch: targets that count, padding, context of continued documents; by source all together.
@@ -65,6 +69,10 @@ class Batches:
         first = (step - 1) * params.rows_per_step
         indices = self.order.rows(first, params.rows_per_step).tolist()
         expect_ids(self.rows, indices)
+        ahead = min(AHEAD_STEPS, params.steps - step)
+        if ahead > 0 and not self.rows.all_opened:
+            following = self.order.rows(first + params.rows_per_step, ahead * params.rows_per_step)
+            self.rows.ahead(following.tolist())
         rows = self.rows.step_rows(indices)
         if params.bpe_dropout:
             from train.bpe_dropout import dropped_rows
@@ -100,12 +108,13 @@ def expect_ids(rows: TokenRows, indices: Sequence[int]) -> None:
         CorpusmillError: one is not; names shard and row.
     """
     vocab_size = rows.facts.vocab_size
+    rows.bring(indices)
     for index in indices:
         tokens = rows.tokens(index)
         if int(tokens.max()) >= vocab_size:
             shard, place = rows.place(index)
             raise CorpusmillError(
-                "a token id beyond the vocabulary", where=f"{shard.path}: row {place}",
+                "a token id beyond the vocabulary", where=f"{shard.place}: row {place}",
                 expected=f"below {vocab_size:,}, the vocabulary that the shard names", got=int(tokens.max()),
                 hint="the shard is damaged, or of another tokenizer: run `dvc repro pack`",
             )  # fmt: skip

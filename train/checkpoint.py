@@ -5,6 +5,7 @@
       latest             the name of the last whole checkpoint, written last
       step-000400/       what Engine.save wrote, published by a rename; the last two are kept
       *.csv              curves, a line at a time; cut back to the checkpoint on resume (train.curves)
+      stop               put there by a person: the run saves and ends (train.stop)
       snapshots/         weights of the last evaluations (train.snapshots)
       batch-step-*.json  batches whose loss was no good (train.evidence)
 

@@ -13,6 +13,7 @@ Worked example, ``seq_len`` 7, two segments of 4 and 3 tokens, the second contin
 """
 
 import bisect
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -79,11 +80,15 @@ class TokenRows(SplitRows):
     @property
     def sources(self) -> tuple[tuple[str, int], ...]:
         """(source, rows) of each shard, in the order of the split's rows."""
-        return tuple((shard.facts.source, shard.num_rows) for shard in self.shards)
+        return tuple(zip(self._sources, (entry.rows for entry in self.shards.entries), strict=True))
 
     def source_of(self, index: int) -> str:
         """The source of one row, by its number in the split."""
-        return self.shards[bisect.bisect_right(self.first_rows, index) - 1].facts.source
+        return self._sources[bisect.bisect_right(self.first_rows, index) - 1]
+
+    @functools.cached_property
+    def _sources(self) -> tuple[str, ...]:
+        return tuple(self.shards.sources())
 
     def token_batch(self, indices: Sequence[int]) -> Integers:
         """The ids of some rows, int64 ``[rows, seq_len + 1]``, and nothing else."""

@@ -14,7 +14,7 @@ not scored, and a row is all the context there is (``seq_len`` tokens, less at a
 n-gram models see every document whole.
 
 Run by ``dvc repro evaluate``, or alone:
-``python -m train.evaluate --input data/pack --languages data/pack/languages --model data/pretrain
+``python -m train.evaluate --input data/pack --languages data/pack/languages.json --model data/pretrain
 --sets data/fetch/evaluation.json --decontaminated data/decontaminate/sets.json --output data/evaluate``
 """
 
@@ -85,7 +85,7 @@ def main(argv: list[str]) -> None:
         splits = {split: TokenRows(job.inputs[0], split) for split in SPLITS}
         for rows in splits.values():
             check_fits(config, rows)
-        languages = Path(job.args.languages or Path(job.inputs[0]) / LANGUAGES)
+        languages = Path(job.args.languages or Path(job.inputs[0]) / LANGUAGES).with_suffix("")  # the folder beside it
         device = next(model.parameters()).device
         scoring = Scoring(bytes_of_tokens(encoder), languages, device, config.within_documents, params.rows_per_batch)
         forwards = _forwards(folder, model, params.ensemble)
@@ -139,7 +139,7 @@ def num_text_tokens(rows: TokenRows, encoder: Encoder) -> int:
             spelled += int(num_bytes[ids[1:]].sum())
         if spelled != shard.facts.text_bytes:
             raise CorpusmillError(
-                "the tokens of the shard do not spell its documents", where=str(shard.path),
+                "the tokens of the shard do not spell its documents", where=shard.place,
                 expected=f"{shard.facts.text_bytes:,} bytes", got=f"{spelled:,}", hint="run `dvc repro pack`",
             )  # fmt: skip
     if not tokens:
@@ -211,7 +211,7 @@ def _dicts(scores: dict[str, Score]) -> dict[str, dict[str, float]]:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="data/pretrain", metavar="DIR", help="trained model (default: %(default)s)")
-    parser.add_argument("--languages", default="", metavar="DIR", help="of each segment (default: beside the shards)")
+    parser.add_argument("--languages", default="", metavar="FILE", help="of each segment (default: beside the shards)")
     parser.add_argument("--sets", default="", metavar="FILE", help="evaluation.json of fetch, for evaluate.sets")
     parser.add_argument("--decontaminated", default="", metavar="FILE", help="sets.json of decontaminate")
 

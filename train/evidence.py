@@ -68,7 +68,7 @@ def _row(rows: TokenRows, sample: int, index: int) -> dict[str, Any]:
     return {
         "sample": sample,
         "row": index,
-        "shard": shard.path.name,
+        "shard": shard.name,
         "row_in_shard": place,
         "source": shard.facts.source,
         "segments": [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)],

@@ -9,13 +9,16 @@ from train.order import Order
 from train.recipe import WHERE, PretrainParams
 
 
-def open_splits(pack: str) -> tuple[TokenRows, TokenRows]:
+def open_splits(pack: str, checked: bool = False) -> tuple[TokenRows, TokenRows]:
     """The rows of train and val.
 
+    Args:
+        pack: the folder.
+        checked: that all shards are in their store was found out before.
     Raises:
         CorpusmillError: one has none, or they were packed in different ways.
     """
-    rows, val = TokenRows(pack, "train"), TokenRows(pack, "val")
+    rows, val = (TokenRows(pack, split, checked) for split in ("train", "val"))
     for what in ("seq_len", "vocab_size", "document_start_id", "tokenizer_sha256"):
         of_train, of_val = getattr(rows.facts, what), getattr(val.facts, what)
         if of_train != of_val:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from pipelines.segment_languages import read_languages
+from pipelines.segment_languages import languages_file, read_languages
 from pipelines.spine.errors import CorpusmillError
 from pipelines.token_shards import MappedShard
 from train.data import IGNORED, TokenRows
@@ -59,7 +59,7 @@ def score_by_language(forward: Forward, rows: TokenRows, scoring: Scoring) -> La
         num_bytes = sum(score.bytes for score in found.values())
         if num_bytes != shard.facts.text_bytes:
             raise CorpusmillError(
-                "the bytes by language are not those of the shard", where=str(shard.path),
+                "the bytes by language are not those of the shard", where=shard.place,
                 expected=f"{shard.facts.text_bytes:,}", got=f"{num_bytes:,}", hint="run `dvc repro pack`",
             )  # fmt: skip
         for language, score in found.items():
@@ -89,7 +89,7 @@ def _score_shard(
     # The number of the shard's first segment in each of its rows.
     lengths = [len(shard.row(index).lengths) for index in range(shard.num_rows)]
     first_segments = np.append(0, np.cumsum(lengths, dtype=np.int64))
-    codes, names = read_languages(scoring.languages / shard.path.name, int(first_segments[-1]))
+    codes, names = read_languages(languages_file(scoring.languages, shard.name), int(first_segments[-1]))
     sums = np.zeros((3, len(names)), np.int64)  # tokens, bytes, right ones
     parts: list[list[float]] = [[] for _ in names]
     for places in cut_batches(range(shard.num_rows), scoring.size):

@@ -11,7 +11,8 @@ Run by ``dvc repro pretrain``, or alone:
 
 Stopped at any time, run again: it goes on from the last checkpoint with the same batches and, on the CPU, the same
 losses to the last bit. Several processes: ``CORPUSMILL_PROCESSES=4 python -m train.pretrain ...``, or the same
-command under ``torchrun`` or ``deepspeed``. What keeps it stable: ``docs/training_stability.md``.
+command under ``torchrun``, ``deepspeed`` or ``srun``: ``docs/cluster.md``. What keeps it stable:
+``docs/training_stability.md``.
 """
 
 import argparse
@@ -30,16 +31,20 @@ from train.checkpoint import CheckpointFolder, run_fingerprint
 from train.determinism import set_deterministic
 from train.engine import Engine
 from train.inputs import expect_a_step, expect_tokenizer, open_splits
+from train.launch import started_others, without_rank
 from train.model import build_model, init_weights
+from train.nodes import expect_alike, naming
 from train.order import Order
 from train.outcome import Outcome, ledger_of, metrics, outcome_of, snapshot_paths
+from train.pulse import pulse
 from train.recipe import PretrainParams
 from train.record import Record, curve_names
 from train.run import Run
 from train.saved import ModelConfig, file_entry, write_model
 from train.spikes import Judge
+from train.stop import STATUS, StopRequest
 from train.summary import summary
-from train.world import World, join_world, launch, leave, lost_partners, share, wanted_processes
+from train.world import World, end_after_leader, join_world, left_at_end, lost_partners, share
 
 if TYPE_CHECKING:
     from tokenizer.encoding import Encoder
@@ -66,22 +71,25 @@ class Task:
 
 def main(argv: list[str]) -> None:
     """The command."""
-    if processes := wanted_processes():
-        return launch(STAGE.module, argv, processes)
+    if started_others(STAGE.module, argv):
+        return
     world = join_world()
-    with lost_partners(world):
+    with left_at_end(world), lost_partners(world):
         if world.leads:
-            _lead(argv, world)
+            _lead(without_rank(argv), world)
         elif (task := share(None)) is not None:
             train(task, world)
-    leave(world)
+        else:
+            end_after_leader()
 
 
 def train(task: Task, world: World) -> Outcome:
     """Trains to the last step, from the last checkpoint where there is one."""
     params = task.params
+    machines = expect_alike(world, STAGE.module, VERSIONS, task.pack, task.tokenizer, task.folder)
+    stop = StopRequest(task.folder, world)
     set_deterministic(params.engine.num_threads, params.seed)
-    rows, val = open_splits(task.pack)
+    rows, val = open_splits(task.pack, checked=True)
     order = Order(params.seed, rows.sources, params.source_weights)
     encoder = _encoder(task)
     batches = Batches(rows, order, params, encoder)
@@ -91,8 +99,11 @@ def train(task: Task, world: World) -> Outcome:
     checkpoints = CheckpointFolder(task.folder, world.leads)
     run = Run(params, world, engine, rows, val, encoder, checkpoints, order.num_slots)
     progress = run.resume()
-    with Record.opened(task.folder, task.logs, params, rows.facts, progress, world) as record:
-        record.watch.say(summary(params, rows.facts, order.num_slots, world.size))
+    with (
+        pulse(world, machines),
+        Record.opened(task.folder, task.logs, params, rows.facts, progress, world) as record,
+    ):
+        record.watch.say(summary(params, rows.facts, order.num_slots, world.size) + naming(machines))
         faults.reach("pretrain:start")
         while progress.step < params.steps and not progress.stopped_early:
             batch = batches.of(progress.step + 1)
@@ -114,9 +125,14 @@ def train(task: Task, world: World) -> Outcome:
             due = progress.step % params.evaluate_every == 0 or progress.epoch_ended(order.num_slots)
             if due and not last:
                 run.evaluate(record, progress)
-            if progress.step % params.checkpoint_every == 0 or last or progress.stopped_early:
+            last = last or progress.stopped_early
+            stopping = stop.agreed() and not last
+            if progress.step % params.checkpoint_every == 0 or last or stopping:
                 run.save(record, progress)
             faults.reach(f"pretrain:step:{progress.step}")
+            if stopping:
+                record.watch.say(f"pretrain stops after step {progress.step} as asked: saved, run again to go on")
+                raise SystemExit(STATUS)
         # The last evaluation follows the last checkpoint, so that a run killed here repeats it and nothing else.
         score, train = run.finish(record, progress)
         outcome = outcome_of(run, progress, score, train)
@@ -172,7 +188,7 @@ def _plan(job: Job, world: World) -> Task:
 
 
 def _publish(job: Job, task: Task, outcome: Outcome) -> None:
-    params, facts = task.params, open_splits(task.pack)[0].facts
+    params, facts = task.params, open_splits(task.pack, checked=True)[0].facts
     config = ModelConfig(
         params.model, facts.vocab_size, facts.seq_len, facts.document_start_id, facts.tokenizer_sha256, params.attention
     )

@@ -22,7 +22,7 @@ from train.record import Record
 from train.scoring import Score
 from train.snapshots import delete_surplus, write_snapshot
 from train.spikes import persists
-from train.world import World, leave, share
+from train.world import World, agree, end_after_leader, share
 
 if TYPE_CHECKING:
     from tokenizer.encoding import Encoder
@@ -52,15 +52,22 @@ class Run:
     def resume(self) -> Progress:
         """The progress of the latest checkpoint, whose weights the engine has then; a fresh one without any.
 
+        Which one that is the leading process says: another machine may remember an older pointer for a while.
+
         Raises:
-            CorpusmillError: the checkpoint is damaged, or was made for something else.
+            CorpusmillError: the checkpoint is damaged, was made for something else, or is not seen from each machine.
         """
-        latest = self.checkpoints.latest()
-        if latest is None:
-            return Progress()
+        latest, error = None, None
         if self.world.leads:
-            self.checkpoints.drop_later(latest)  # a run that went back died before it deleted them
-        return self._load(latest)
+            try:
+                latest = self.checkpoints.latest()
+                if latest is not None:
+                    self.checkpoints.drop_later(latest)  # a run that went back died before it deleted them
+            except CorpusmillError as failure:
+                error = failure
+        agree(error)
+        latest = share(latest)
+        return Progress() if latest is None else self._load(latest)
 
     def save(self, record: Record, progress: Progress) -> None:
         """Makes the present state the latest checkpoint."""
@@ -170,7 +177,7 @@ class Run:
         """Ends training in all processes; the leading one says why, after what it wrote is there."""
         dist.barrier()
         if not self.world.leads:
-            leave(self.world)
+            end_after_leader()
         raise error()
 
 

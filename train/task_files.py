@@ -22,6 +22,8 @@ from pipelines.spine.errors import CorpusmillError
 
 TASKS = Path(__file__).with_name("tasks")
 DATA_FILE = "DATA_FILE"
+#: A longer cell is a quote that nobody closes; the csv module's own limit.
+MOST_CELL_CHARS = 131_072
 Row = dict[str, Any]
 
 
@@ -174,6 +176,7 @@ def _json_rows(task: Task) -> Iterator[Row]:
 
 
 def _csv_rows(task: Task) -> Iterator[Row]:
+    csv.field_size_limit(MOST_CELL_CHARS)  # of the process, and other readers set theirs
     with task.rows.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
         names = list(task.fields)

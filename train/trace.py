@@ -21,10 +21,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.spine import storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import Manifest, Shard, read_manifest
 from pipelines.spine.params import load_params
+from pipelines.spine.units import source_of
 from pipelines.terminal import printable
 from pipelines.token_shards import MappedShard
 from pipelines.trace_index import find_document
@@ -79,7 +81,7 @@ class Run:
             CorpusmillError: no shards, no train rows, or weights that do not fit them.
         """
         manifest = read_manifest(pack)
-        shards = tuple((shard, _source_of(manifest.local(shard))) for shard in manifest.of_split("train"))
+        shards = tuple((shard, _source_of(manifest, shard)) for shard in manifest.of_split("train"))
         order = Order(params.seed, tuple((source, shard.rows) for shard, source in shards), params.source_weights)
         ended = _metrics(metrics)
         return cls(
@@ -99,13 +101,15 @@ class Run:
             )
         first = (step - 1) * self.rows_per_step
         places = [self._place(row) for row in self.order.rows(first, self.rows_per_step).tolist()]
-        paths = {self.manifest.local(shard) for shard, *_ in places}
+        shards = {shard for shard, *_ in places}
         # On a cold disk opening waits for it; 32 shards of 10 million documents took 3 s one by one.
         with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
-            opened = dict(zip(paths, pool.map(MappedShard, paths), strict=True))
+            opened = dict(
+                zip(shards, pool.map(lambda shard: MappedShard.of(self.manifest, shard), shards), strict=True)
+            )
         found = []
         for number, (shard, source, row, local) in enumerate(places):
-            mapped = opened[self.manifest.local(shard)]
+            mapped = opened[shard]
             view = mapped.row(local)
             columns = (view.starts.tolist(), view.lengths.tolist(), view.offsets.tolist())
             for segment, (doc_id, *numbers) in enumerate(zip(mapped.doc_ids(local), *columns, strict=True), 1):
@@ -208,13 +212,16 @@ def _told_document(run: Run, doc_id: str) -> Iterator[str]:
         yield f"{epoch:>6} {step:>10} {sample:>10} {row:>10}  {runs_of[row]}{left_out}"
 
 
-def _source_of(path: Path) -> str:
-    """What the shard's metadata say, and nothing else of it read."""
+def _source_of(manifest: Manifest, shard: Shard) -> str:
+    """What the shard's metadata say, and nothing else of it read; of one in a store its name says it."""
+    place = manifest.place_of(shard)
+    if storage.is_remote(place):
+        return source_of(shard.stem, with_split=True)
     try:
-        with pa.memory_map(str(path)) as file:
+        with pa.memory_map(place) as file:
             return str(pa.ipc.open_stream(file).schema.metadata[b"source"].decode())
     except (pa.ArrowInvalid, OSError, KeyError, TypeError):
-        return MappedShard(path).facts.source  # says what is wrong with it
+        return MappedShard.of(manifest, shard).facts.source  # says what is wrong with it
 
 
 def _metrics(path: Path) -> dict[str, Any]:

@@ -1,30 +1,28 @@
-"""The processes that train together: joining them, starting them, and ending with the one that started them.
+"""The processes that train together: joining them, agreeing among them, and ending with the one that started them.
 
-One process by plain ``python``; several by ``CORPUSMILL_PROCESSES=N``, ``torchrun`` or the ``deepspeed`` launcher,
-with the same command. How many there are is no parameter: it changes speed, and the results by rounding alone.
+One process by plain ``python``; several by ``CORPUSMILL_PROCESSES=N``, ``torchrun``, ``deepspeed`` or ``srun``, with the
+same command (``train/launch.py``). How many there are is no parameter: it changes speed, and the results by rounding
+alone.
 """
 
 import contextlib
 import dataclasses
-import datetime
-import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
-import uuid
-from collections.abc import Iterator, Sequence
-from typing import Any
+import traceback
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
 
+from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
-
-PROCESSES = "CORPUSMILL_PROCESSES"
-#: Long enough for one process to evaluate or save while the others wait.
-TIMEOUT = datetime.timedelta(minutes=30)
+from train.rendezvous import is_slurm_task, meet, read_slurm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,90 +39,78 @@ class World:
         return self.rank == 0
 
 
-def wanted_processes() -> int:
-    """How many processes this one is to start; 0 when it is a worker already or trains alone.
-
-    Raises:
-        CorpusmillError: the variable is no whole number above zero.
-    """
-    text = os.environ.get(PROCESSES, "1")
-    if "RANK" in os.environ:
-        return 0
-    if not text.isdigit() or int(text) < 1:
-        raise CorpusmillError("no number of processes", where=PROCESSES, expected="1, 2, 3, ...", got=repr(text))
-    return int(text) if int(text) > 1 else 0
-
-
-def launch(module: str, argv: Sequence[str], processes: int) -> None:
-    """Runs ``python -m module`` in that many processes on this machine and waits for them.
-
-    Raises:
-        SystemExit: one of them failed (it has said why); the others are ended at once.
-        KeyboardInterrupt: this process was told to stop; all of them are ended.
-    """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the worker says what is wrong
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # until each worker reads `num_threads`
-    config = LaunchConfig(
-        min_nodes=1, max_nodes=1, nproc_per_node=processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0",
-        run_id=uuid.uuid4().hex, monitor_interval=0.2, max_restarts=0,
-    )  # fmt: skip
-    try:
-        elastic_launch(config, sys.executable)("-m", module, *argv)
-    except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        if failure.exitcode > 0:
-            raise SystemExit(failure.exitcode) from None
-        # Killed: it could say nothing itself.
-        raise CorpusmillError(
-            f"process {rank} of {processes} was ended by signal {-failure.exitcode}; the others were stopped",
-            where=module, hint="run again: it goes on from the last checkpoint",
-        ) from None  # fmt: skip
-    except SignalException:
-        raise KeyboardInterrupt from None
-
-
 def join_world() -> World:
     """Joins the processes that a launcher started, or makes a world of this one alone.
 
     Raises:
-        CorpusmillError: there are more processes on this machine than GPUs.
+        CorpusmillError: there are more processes on this machine than GPUs, or the others do not come.
     """
+    if from_slurm := is_slurm_task():
+        read_slurm()
     cuda = torch.cuda.is_available()
     local, devices = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     if cuda and local >= devices:
         raise CorpusmillError(
-            "more processes than GPUs on this machine", where=PROCESSES, expected=f"at most {devices}", got=local + 1,
-            hint="CUDA_VISIBLE_DEVICES= (empty) trains on the CPU",
+            "more processes than GPUs on this machine", where=socket.gethostname(), expected=f"at most {devices}",
+            got=local + 1, hint="CUDA_VISIBLE_DEVICES= (empty) trains on the CPU; under Slurm every task must see all "
+            "GPUs of its machine: --gpus-per-node, not --gpus-per-task",
         )  # fmt: skip
     if not cuda:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    else:
+        torch.cuda.set_device(local)
     backend = "nccl" if cuda else "gloo"
     if "RANK" in os.environ:
-        _end_with_launcher()
-        dist.init_process_group(backend, timeout=TIMEOUT)
+        if not from_slurm:  # which ends all tasks of a step itself
+            _end_with_launcher()
+        meet(backend)
     else:
         # DeepSpeed would ask mpi4py for these; the store in memory needs no port.
         os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT="0")
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
-    if cuda:
-        torch.cuda.set_device(local)
     return World(dist.get_rank(), dist.get_world_size(), torch.device(f"cuda:{local}" if cuda else "cpu"))
 
 
-def leave(world: World) -> None:
-    """Leaves the world when all is done; one of several processes ends here.
+@contextlib.contextmanager
+def left_at_end(world: World) -> Iterator[None]:
+    """Leaves the world after the block; one of several processes ends there, however the block ended.
 
     At once, because the interpreter's own end aborts now and then on the communication's threads.
     """
+    if world.size == 1:
+        yield
+        return dist.destroy_process_group()
+    try:
+        yield
+        status = 0
+    except SystemExit as leaving:
+        status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except CorpusmillError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 1
+    except OSError as error:
+        print(f"error: {storage.explained(error, error.filename or 'a file')}", file=sys.stderr)
+        status = 1
+    except KeyboardInterrupt:
+        status = 130
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    _end(status)
+
+
+def leave(world: World) -> None:
+    """Leaves the world when all is done; one of several processes ends here."""
     if world.size > 1:
-        sys.stderr.flush()
-        os._exit(0)
+        _end(0)
     dist.destroy_process_group()
+
+
+def _end(status: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def share(value: Any) -> Any:
@@ -150,15 +136,31 @@ def agree(error: Exception | None) -> None:
         Exception: in the leading process, the first one's error.
         SystemExit: in the others; the leading one says what is wrong.
     """
-    errors: list[Exception | None] = [None] * dist.get_world_size()
-    dist.all_gather_object(errors, error)
-    first = next((found for found in errors if found is not None), None)
-    if first is None:
+    errors: list[tuple[Exception, str] | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(errors, None if error is None else (error, socket.gethostname()))
+    found = [(rank, *told) for rank, told in enumerate(errors) if told is not None]
+    if not found:
         return
+    rank, first, host = found[0]
     if dist.get_rank() == 0:
+        if rank and isinstance(first, CorpusmillError):
+            first.where = f"process {rank} on {host}: {first.where}"
         raise first
-    time.sleep(5.0)  # the launcher ends all as soon as one ends
+    end_after_leader()
+
+
+def end_after_leader() -> NoReturn:
+    """Ends a process that does not lead, a moment later than the one that says what is wrong.
+
+    The launcher ends all as soon as one ends.
+    """
+    time.sleep(5.0)
     raise SystemExit(1)
+
+
+def any_of(world: World, flag: bool) -> bool:
+    """Whether the flag is set in any process."""
+    return bool(sum_over(world, float(flag))[0])
 
 
 @contextlib.contextmanager

@@ -40,7 +40,7 @@ class ReadUnit:
         """A step for each row group, then steps of some texts of it."""
         path, last = unit.inputs[0].path, dict(self.last_drawn)[unit.source]
         seen: set[tuple[int, str]] = set()
-        for batch in read_batches(path):
+        for batch in read_batches(path, sha256=unit.inputs[0].sha256):
             documents = as_documents(batch, path)
             texts, languages = documents.column("text").to_pylist(), languages_of(documents)
             keys = draw_keys(texts)

@@ -57,7 +57,7 @@ def find_document(doc_id: str, inputs: Sequence[str]) -> pa.RecordBatch:
         )  # fmt: skip
     for unit in plan_documents(inputs):
         path = unit.inputs[0].path
-        for batch in read_batches(path):
+        for batch in read_batches(path, sha256=unit.inputs[0].sha256):
             ids = batch.column("doc_id").to_pylist() if "doc_id" in batch.schema.names else []
             if doc_id in ids:
                 return as_documents(batch.slice(ids.index(doc_id), 1), path)

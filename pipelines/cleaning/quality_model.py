@@ -26,6 +26,7 @@ import pyarrow as pa
 from pipelines.cleaning.hashing import HASH_FACTOR, U64
 from pipelines.cleaning.scripts import IDEOGRAM
 from pipelines.cleaning.text_table import I64, Bools, TextTable, ends_of
+from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.units import stamp_of
 
@@ -86,12 +87,13 @@ class QualityModel:
 
     @classmethod
     def load(cls, path: str) -> "QualityModel":
-        """The model of a ``model.arrow``; a process reads it once, so pass the path around and not the model.
+        """The model of a ``model.arrow``, a path or a place; a process reads it once, so pass that around, not the model.
 
         Raises:
             CorpusmillError: no such file, or no model in it.
         """
-        return _load(path, stamp_of(path))
+        # An object never changes under its name, so it is asked for once.
+        return _load(path, None if storage.is_remote(path) else stamp_of(path))
 
     def metadata(self) -> Mapping[bytes, bytes]:
         """What its file's schema says beside the weights."""
@@ -193,7 +195,7 @@ def sigmoid_table() -> I64:
 def _load(path: str, stamp: tuple[int, int] | None) -> QualityModel:
     """The model of a file, read again when its stamp is another."""
     try:
-        with pa.OSFile(path) as file, pa.ipc.open_stream(file) as stream:
+        with pa.OSFile(str(storage.local_copy(path))) as file, pa.ipc.open_stream(file) as stream:
             document = json.loads((stream.schema.metadata or {})[SETTINGS_KEY])
             weights = stream.read_all().column(MODEL_COLUMN).to_numpy()
         model = QualityModel(weights, FeatureSettings(**document["features"]), tuple(document["languages"]))

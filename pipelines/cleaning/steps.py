@@ -9,8 +9,8 @@ any runner reads. `pipelines.clean` says how the steps follow one another.
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ClassVar
 
 import apache_beam as beam
@@ -38,7 +38,7 @@ from pipelines.spine.manifest import Shard, read_manifest
 from pipelines.spine.progress import Heartbeat
 from pipelines.spine.schema import REPEATED_LINE, as_documents
 from pipelines.spine.shards import GROUP_BYTES_KEY, read_batches
-from pipelines.spine.units import RECEIPT, Receipt, Unit, UnitCache, UnitInput
+from pipelines.spine.units import RECEIPT, REQUESTS_AT_ONCE, Receipt, Unit, UnitCache, UnitInput
 from pipelines.spine.work import Outcome, run_unit
 
 #: What `PrepareUnit` writes beside the documents: LINE records, ascending by hash, so many in a row of the file. A range
@@ -52,6 +52,8 @@ LINE_FILE = pa.schema(
     metadata={GROUP_BYTES_KEY: b"1"},  # each row can be read without its neighbours
 )
 LINES_A_ROW = 1 << 14
+#: Read at a time of a file in a store: its list of rows, or a row of it.
+LINES_READ_BYTES = 1 << 18
 MODEL_FILE = "model.arrow"
 LINES_OUTPUT = "lines"
 #: Rows of a batch that are cleaned together: a foreign file may hold a million in one row group.
@@ -65,9 +67,9 @@ class Plan:
     units: tuple[Unit, ...]
     prepared: UnitCache
     finished: UnitCache
-    pointers: str  # a folder: under each unit's name, which lines it lost in this run
+    pointers: str  # a folder or a place in a store: under each unit's name, which lines it lost in this run
     params: CleanParams
-    quality_model: str
+    quality_model: str  # a place, "" where there is none
     heartbeat: Heartbeat
     release: Release
 
@@ -95,14 +97,17 @@ class Plan:
 
     def finished_units(self) -> list[Unit]:
         """All units, as they were finished in this run."""
-        return [self.finishing(unit, self._pointer(unit).read_text()) for unit in self.units]
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
+            return list(
+                threads.map(lambda unit: self.finishing(unit, storage.read_text(self._pointer(unit))), self.units)
+            )
 
     def point(self, unit: Unit, repeated: str) -> None:
         """Notes which lines the unit loses, for `finished_units`."""
         storage.write_text(self._pointer(unit), repeated)
 
-    def _pointer(self, unit: Unit) -> Path:
-        return Path(self.pointers) / unit.name
+    def _pointer(self, unit: Unit) -> str:
+        return storage.join(self.pointers, unit.name)
 
 
 @dataclass(frozen=True)
@@ -110,15 +115,15 @@ class CleanUnit:
     """Work: a unit whose source loses no repeated lines, in one go. Memory: one row group."""
 
     params: CleanParams
-    quality_model: str  # a path, "" where there is none
+    quality_model: str  # a place, "" where there is none
     stage: ClassVar[str] = "clean"
     counts: ClassVar[str] = "documents"
     extension: ClassVar[str] = ".parquet"
 
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """One step a row group."""
-        path, model = unit.inputs[0].path, load_model(self.quality_model)
-        for batch in _read_documents(path):
+        model = load_model(self.quality_model)
+        for batch in _read_documents(unit.inputs[0]):
             prepared = prepare(batch, self.params, model)
             outcome = finish(prepared.rows, NO_LINES, self.params, model).outcome
             apart = {**prepared.apart, **outcome.apart}
@@ -130,16 +135,16 @@ class PrepareUnit:
     """Work: a unit -> its documents as their own text decides, and its lines. Memory: one row group and 24 bytes a line."""
 
     params: CleanParams
-    quality_model: str  # a path, "" where there is none
+    quality_model: str  # a place, "" where there is none
     stage: ClassVar[str] = "clean"
     counts: ClassVar[str] = "documents"
     extension: ClassVar[str] = ".parquet"
 
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """One step a row group, and one for the lines."""
-        path, model = unit.inputs[0].path, load_model(self.quality_model)
+        model = load_model(self.quality_model)
         parts = []
-        for batch in _read_documents(path):
+        for batch in _read_documents(unit.inputs[0]):
             prepared = prepare(batch, self.params, model)
             parts.append(count_lines(*row_lines(prepared.rows)))
             given = {"prepared": prepared.rows.num_rows}
@@ -166,12 +171,12 @@ class FinishUnit:
         """What the first half counted, one step a row group, and the lines that went."""
         ledger, *rows = unit.inputs
         model = load_model(self.quality_model)
-        counted = Receipt.from_json(Path(ledger.path).read_text(encoding="utf-8")).ledger
+        counted = Receipt.from_json(storage.read_text(ledger.path)).ledger
         yield Outcome(apart=counted.beside, tallies=counted.tallies)
         removed: Counter[tuple[str, int]] = Counter()
         num_rows = 0
         for part in rows:
-            for batch in read_batches(part.path):
+            for batch in read_batches(part.path, sha256=part.sha256):
                 finished: Finished = finish(batch.cast(PREPARED), self.repeated, self.params, model)
                 removed.update(finished.removed)
                 num_rows += batch.num_rows
@@ -239,14 +244,12 @@ class CountLines(beam.DoFn):
 
     def _lines(self, index: int, first: int, last: int) -> Lines:
         """The LINE records of a unit within a range of hashes."""
+        within = [("first", "<=", pa.scalar(last, pa.uint64())), ("last", ">=", pa.scalar(first, pa.uint64()))]
         try:
-            path = storage.local_copy(self._plan.lines_file(self._plan.units[index]))
+            with storage.open_input(self._plan.lines_file(self._plan.units[index]), LINES_READ_BYTES) as file:
+                rows = pq.read_table(file, columns=["records"], filters=within, use_threads=False)
         except FileNotFoundError:
             return NO_LINES
-        if not path.exists():
-            return NO_LINES
-        within = [("first", "<=", pa.scalar(last, pa.uint64())), ("last", ">=", pa.scalar(first, pa.uint64()))]
-        rows = pq.read_table(path, columns=["records"], filters=within, use_threads=False)
         lines = np.frombuffer(b"".join(rows["records"].to_pylist()), LINE)
         begin = np.searchsorted(lines["hash"], np.uint64(first), side="left")
         return lines[begin : np.searchsorted(lines["hash"], np.uint64(last), side="right")]
@@ -285,15 +288,15 @@ def published_model(folder: str) -> Shard | None:
 
 
 def load_model(path: str) -> QualityModel | None:
-    """The model of a path, None of ""."""
+    """The model of a place, None of ""."""
     return QualityModel.load(path) if path else None
 
 
-def _read_documents(path: str) -> Iterator[pa.RecordBatch]:
+def _read_documents(one: UnitInput) -> Iterator[pa.RecordBatch]:
     """The documents of a file, at most `MAX_ROWS` together."""
-    for batch in read_batches(path):
+    for batch in read_batches(one.path, sha256=one.sha256):
         for begin in range(0, batch.num_rows, MAX_ROWS):
-            yield as_documents(batch.slice(begin, MAX_ROWS), path)
+            yield as_documents(batch.slice(begin, MAX_ROWS), one.path)
 
 
 def _as_row(lines: Lines) -> pa.RecordBatch:

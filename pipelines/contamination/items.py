@@ -15,7 +15,8 @@ from pipelines.readers.plain import read_text
 from pipelines.readers.records import Item, Quarantined, ReadContext, Record, WrongFormatError
 from pipelines.readers.tables.columnar import read_parquet
 from pipelines.readers.tables.reader import read_csv, read_jsonl
-from pipelines.sources import raw_path
+from pipelines.sources import raw_place
+from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.units import unit_key
 
@@ -91,7 +92,7 @@ def _items(one: FetchedSet, sha256: str, column: str) -> Iterator[Item]:
         joins_lists=True,
     )
     try:
-        with open(raw_path(one.cache, sha256), "rb") as stream:
+        with storage.open_input(raw_place(one.cache, sha256)) as stream:
             yield from READERS[one.kind](stream, context)
     except WrongFormatError as error:
         raise CorpusmillError(

@@ -58,8 +58,7 @@ class GatherCandidates(OnPlan):
     def process(self, element: tuple[int, Unit]) -> Iterator[tuple[int, bytes]]:
         index, _ = element
         files = self._plan.files
-        found = [files.read(of.name, index, PAIR) for of in self._rounds]
-        pairs = merge_pairs(np.concatenate([*found, np.empty(0, PAIR)]))
+        pairs = merge_pairs(files.read_all([(of.name, index) for of in self._rounds], PAIR))
         pairs = pairs[self._worth_verifying(pairs)]
         for earlier in range(self._pass):
             pairs = without(pairs, files.read(candidates_step(earlier), index, PAIR))
@@ -125,19 +124,15 @@ class Resolve(OnPlan):
 
     def process(self, element: tuple[None, Iterable[int]]) -> Iterator[int]:
         steps = [verified_step(number) for number in range(self._pass + 1)]
-        places = [(step, index) for step in steps for index in range(len(self._plan.units))]
-        self._refuse_too_many(sum(self._num_verified(*place) for place in places))
-        verified = np.concatenate([self._plan.files.read(*place, VERIFIED) for place in places])
+        parts = [(step, index) for step in steps for index in range(len(self._plan.units))]
+        self._refuse_too_many(self._plan.files.num_records(parts, VERIFIED))
+        verified = self._plan.files.read_all(parts, VERIFIED)
         refs = members_of(verified)
         drops = near_drops(verified, refs, self._plan.preference.rank(refs, self._signed))
         for index, packed in split_by(unit_of(drops["ref"]), drops):
             self._plan.files.write(near_step(self._pass), index, unpack([packed], DROP))
         faults.reach("dedup:resolved")
         yield self._pass
-
-    def _num_verified(self, step: str, index: int) -> int:
-        path = self._plan.files.path(step, index)
-        return path.stat().st_size // VERIFIED.itemsize if path.exists() else 0
 
     def _refuse_too_many(self, number: int) -> None:
         limit = self._plan.params.max_verified_pairs
@@ -173,7 +168,7 @@ class WriteDrops(OnPlan):
         repeats = files.read(REPEATS, index, DROP)
         exact = repeats["measure"] != REPEATED_ID
         units = np.unique(unit_of(repeats["kept"][exact])).tolist()
-        near = np.concatenate([files.read(self._near, unit, DROP) for unit in units]) if units else np.empty(0, DROP)
+        near = files.read_all([(self._near, unit) for unit in units], DROP)
         return np.concatenate(
             [repeats[~exact], repoint(repeats[exact], by_ref(near)), files.read(self._near, index, DROP)]
         )

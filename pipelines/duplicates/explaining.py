@@ -38,9 +38,9 @@ class Search:
         places: the folders of the documents, to be named.
     """
 
-    drops: Sequence[Path]
-    documents: Sequence[Path]
-    older: Sequence[Path]
+    drops: Sequence[str]
+    documents: Sequence[str]
+    older: Sequence[str]
     shingle_size: int
     places: str
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import NAME, read_manifest
 from pipelines.spine.schema import DUPLICATE
-from pipelines.spine.shards import read_batches
+from pipelines.spine.shards import open_parquet, read_batches
 
 #: Documents of one id that are read: the one that stays and the first that goes.
 OCCURRENCES = 2
@@ -32,27 +31,27 @@ class Drop:
     measure: str
 
 
-def files_of(places: Iterable[str]) -> list[Path]:
-    """The Parquet files of folders that stages wrote, of other folders, and those named themselves; by place and name.
+def files_of(places: Iterable[str]) -> list[str]:
+    """The places of Parquet files: of folders that stages wrote, of other folders, and those named themselves; by name.
 
     Raises:
         CorpusmillError: a place is not there.
     """
-    found: list[Path] = []
+    found: list[str] = []
     for place in map(Path, places):
         if (place / NAME).exists():
             manifest = read_manifest(place)
-            found += [manifest.local(shard) for shard in manifest.shards]
+            found += [manifest.place_of(shard) for shard in manifest.shards]
         elif place.is_dir():
-            found += sorted(place.glob("*.parquet"))
+            found += sorted(str(path) for path in place.glob("*.parquet"))
         elif place.exists():
-            found.append(place)
+            found.append(str(place))
         else:
             raise CorpusmillError("no such file or folder", where=str(place), hint="run `dvc repro dedup` first")
     return found
 
 
-def drops_where(column: str, name: str, paths: Iterable[Path], most: int) -> tuple[int, list[Drop]]:
+def drops_where(column: str, name: str, paths: Iterable[str], most: int) -> tuple[int, list[Drop]]:
     """How many rows of the drop lists hold the name in the column, and the first of them by doc_id."""
     count, first = 0, pa.Table.from_batches([], DUPLICATE)
     for path in paths:
@@ -66,7 +65,7 @@ def drops_where(column: str, name: str, paths: Iterable[Path], most: int) -> tup
 
 
 def find_documents(
-    doc_ids: Iterable[str], paths: Iterable[Path], columns: Sequence[str]
+    doc_ids: Iterable[str], paths: Iterable[str | Path], columns: Sequence[str]
 ) -> dict[str, list[dict[str, Any]]]:
     """Id -> its rows, the first `OCCURRENCES` in the order of the files; an id that is nowhere is left out.
 
@@ -75,7 +74,7 @@ def find_documents(
     wanted = pa.array(sorted(set(doc_ids)), pa.string())
     found: dict[str, list[dict[str, Any]]] = {}
     for path in paths if len(wanted) else ():
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             for group in range(file.num_row_groups):
                 here = _rows_of(wanted, file.read_row_group(group, columns=["doc_id"], use_threads=False)["doc_id"])
                 if not len(here):
@@ -91,7 +90,7 @@ def _rows_of(wanted: pa.Array, ids: pa.ChunkedArray) -> pa.Array:
     return pc.indices_nonzero(pc.is_in(ids.cast(pa.string()), value_set=wanted))
 
 
-def nearest_ids(name: str, paths: Iterable[Path], most: int = 3) -> list[str]:
+def nearest_ids(name: str, paths: Iterable[str | Path], most: int = 3) -> list[str]:
     """The ids of the files that are most like a name, the nearest first."""
     pairs = _char_pairs(name)
 
@@ -109,10 +108,12 @@ def nearest_ids(name: str, paths: Iterable[Path], most: int = 3) -> list[str]:
     return sorted(near, key=likeness)[:most]
 
 
-def _ids(paths: Iterable[Path]) -> Iterator[str]:
+def _ids(paths: Iterable[str | Path]) -> Iterator[str]:
     for path in paths:
-        for batch in read_batches(path, ["doc_id"]):
-            yield from batch.column("doc_id").to_pylist()
+        with open_parquet(path) as file:
+            for group in range(file.num_row_groups):
+                ids = file.read_row_group(group, columns=["doc_id"], use_threads=False)["doc_id"]
+                yield from ids.to_pylist()
 
 
 def _char_pairs(name: str) -> set[str]:

@@ -3,12 +3,11 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 
-import pyarrow.parquet as pq
 import yaml
 
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
-from pipelines.spine.shards import read_batches
+from pipelines.spine.shards import open_parquet, read_batches
 from pipelines.spine.units import Unit
 
 DEFAULT = "default"
@@ -75,7 +74,7 @@ def _examples(units: Iterable[Unit], drop_lists: Callable[[Unit], str | None]) -
 
 def _beginning(path: str, doc_id: str) -> str:
     """The first characters of a document's text, in one line."""
-    with pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         for group in range(file.num_row_groups):
             ids = file.read_row_group(group, columns=["doc_id"])["doc_id"].to_pylist()
             if doc_id in ids:

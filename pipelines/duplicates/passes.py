@@ -11,11 +11,12 @@ from pipelines.duplicates.decide_steps import candidates_step, count_measures, v
 from pipelines.duplicates.plan import Plan, Round, plan_rounds
 from pipelines.duplicates.references import PAIR, VERIFIED
 from pipelines.duplicates.search_steps import add_counts
+from pipelines.spine.units import REQUESTS_AT_ONCE
 
 
 def first_rounds(plan: Plan) -> list[Round]:
     """The rounds of the first pass, once every unit is signed; none where there are no documents."""
-    receipts = [receipt for unit in plan.units if (receipt := plan.signed.receipt(unit)) is not None]
+    receipts = [receipt for receipt in plan.signed.receipts(plan.units) if receipt is not None]
     num_documents = sum(receipt.ledger.taken for receipt in receipts)
     num_fingerprints = sum(receipt.ledger.beside["fingerprints"] for receipt in receipts)
     return plan_rounds(plan.params, num_documents, num_fingerprints) if num_documents else []
@@ -39,11 +40,8 @@ def describe_search(plan: Plan, passes: Sequence[Sequence[Round]]) -> dict[str, 
     """
     measured = [_verified(plan, number) for number in range(len(passes))]
     buckets = [_buckets(plan, rounds) for rounds in passes] or [add_counts([])]
-    candidates = sum(
-        len(plan.files.read(candidates_step(number), index, PAIR))
-        for number in range(len(passes))
-        for index in range(len(plan.units))
-    )
+    steps = [candidates_step(number) for number in range(len(passes))]
+    candidates = plan.files.num_records([(step, index) for step in steps for index in range(len(plan.units))], PAIR)
     params = plan.params
     return {
         "candidate_pairs": candidates,
@@ -59,7 +57,9 @@ def describe_search(plan: Plan, passes: Sequence[Sequence[Round]]) -> dict[str, 
 
 def _verified(plan: Plan, number_of_pass: int) -> dict[str, int]:
     step = verified_step(number_of_pass)
-    return count_measures(plan.files.read(step, index, VERIFIED) for index in range(len(plan.units)))
+    parts = [(step, index) for index in range(len(plan.units))]
+    groups = (parts[first : first + REQUESTS_AT_ONCE] for first in range(0, len(parts), REQUESTS_AT_ONCE))
+    return count_measures(plan.files.read_all(group, VERIFIED) for group in groups)
 
 
 def _buckets(plan: Plan, rounds: Sequence[Round]) -> dict[str, int]:

@@ -4,8 +4,9 @@ Steps meet in files, one a unit and step, under a folder that only this plan of 
 step found is not held by a runner, and a run that was killed goes on behind its last finished step.
 """
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -13,9 +14,10 @@ from pipelines.duplicates.preference import Preference
 from pipelines.duplicates.references import SignedUnits
 from pipelines.duplicates.signing import SignParams
 from pipelines.spine import storage
+from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.lineage import Release
 from pipelines.spine.progress import Heartbeat
-from pipelines.spine.units import Unit, UnitCache
+from pipelines.spine.units import REQUESTS_AT_ONCE, Unit, UnitCache
 
 
 @dataclass(frozen=True)
@@ -90,35 +92,79 @@ def plan_rounds(params: DedupParams, num_documents: int, num_fingerprints: int) 
 
 @dataclass(frozen=True)
 class SearchFiles:
-    """Packed records that one step leaves for another, by step and number of the unit."""
+    """Packed records that one step leaves for another, by step and number of the unit, in a folder of this search alone.
+
+    A unit without records of a step has no file. A worker that was given up may go on reading after the search has ended:
+    whoever finds no file asks for the search's mark, which goes first.
+    """
 
     folder: str
 
-    def path(self, step: str, index: int) -> Path:
-        """Where they lie."""
-        return Path(self.folder) / step / str(index)
+    @property
+    def _mark(self) -> str:
+        return storage.join(self.folder, "search.begun")
+
+    def begin(self, goes_on: bool) -> None:
+        """Makes the folder ready: what a killed run left in it stays where ``goes_on`` says so."""
+        if not (goes_on and storage.exists(self._mark)):
+            self.end()
+            storage.write_text(self._mark, "")
+
+    def end(self) -> None:
+        """Takes the folder away."""
+        storage.delete(self._mark)
+        storage.delete_tree(self.folder)
+
+    def place(self, step: str, index: int) -> str:
+        """Where records lie."""
+        return storage.join(self.folder, step, str(index))
 
     def write(self, step: str, index: int, records: np.ndarray) -> None:
         """Publishes the records; doing it again with the same ones is harmless. Without records, no file."""
         if len(records):
-            with storage.publishing(self.path(step, index)) as file:
+            with storage.publishing(self.place(step, index)) as file:
                 file.write(np.ascontiguousarray(records).data)
 
     def read(self, step: str, index: int, dtype: np.dtype) -> np.ndarray:
-        """The records, none where no file is."""
+        """The records, none where no file is.
+
+        Raises:
+            CorpusmillError: the search has ended meanwhile.
+        """
+        return self.read_all([(step, index)], dtype)
+
+    def read_all(self, parts: Sequence[tuple[str, int]], dtype: np.dtype) -> np.ndarray:
+        """The records of several steps and units one after another, many requests at a time; raises as `read` does."""
+        if storage.is_remote(self.folder):
+            with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
+                found = list(threads.map(self._bytes, parts))
+        else:
+            found = list(map(self._bytes, parts))
+        if None in found and not storage.exists(self._mark):
+            raise CorpusmillError(
+                "this search has ended, or its files were deleted", where=self.folder,
+                hint="a worker of a run that was given up may say so; else run again",
+            )  # fmt: skip
+        return np.frombuffer(b"".join(filter(None, found)), dtype)
+
+    def num_records(self, parts: Sequence[tuple[str, int]], dtype: np.dtype) -> int:
+        """How many records these steps and units have, by the sizes of their files."""
+        return sum(size or 0 for size in storage.sizes_of([self.place(*part) for part in parts])) // dtype.itemsize
+
+    def _bytes(self, part: tuple[str, int]) -> bytes | None:
         try:
-            return np.fromfile(self.path(step, index), dtype)
+            return storage.read_bytes(self.place(*part))
         except FileNotFoundError:
-            return np.empty(0, dtype)
+            return None
 
     def finish(self, step: str, text: str = "") -> None:
         """Marks a step as done for all units."""
-        storage.write_text(Path(self.folder) / f"{step}.done", text)
+        storage.write_text(storage.join(self.folder, f"{step}.done"), text)
 
     def finished(self, step: str) -> str | None:
         """What `finish` wrote; None for a step that is not done."""
         try:
-            return (Path(self.folder) / f"{step}.done").read_text(encoding="utf-8")
+            return storage.read_text(storage.join(self.folder, f"{step}.done"))
         except FileNotFoundError:
             return None
 
@@ -134,6 +180,7 @@ class Plan:
         decided: finished units of drop lists.
         files: what steps leave for one another.
         preference: who stays.
+        digest: of all that shapes the decisions: the units together, and the parameters.
     """
 
     units: tuple[Unit, ...]
@@ -145,14 +192,16 @@ class Plan:
     preference: Preference
     heartbeat: Heartbeat
     release: Release
+    digest: str
 
     def signed_units(self) -> SignedUnits:
         """Look-up of ids and ranks; ask only once every unit is signed. A unit without documents has no file."""
-        paths = []
+        paths, hashes = [], []
         for unit, receipt in zip(self.units, self.signed.receipts(self.units), strict=True):
-            found = receipt is not None and receipt.shards
-            paths.append(self.signed.place(unit, f"{unit.name}.arrow") if found else "")
-        return SignedUnits(tuple(paths))
+            shard = receipt.shards[0] if receipt is not None and receipt.shards else None
+            paths.append(self.signed.place(unit, shard.name) if shard else "")
+            hashes.append(shard.sha256 if shard else "")
+        return SignedUnits(tuple(paths), tuple(hashes))
 
     @property
     def num_partitions(self) -> int:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from pipelines.spine import storage
+
 UNIT_SHIFT = 40
 ROW_MASK = (1 << UNIT_SHIFT) - 1
 
@@ -93,13 +95,16 @@ class SignedUnits:
 
     Args:
         paths: Arrow stream files in plan order, "" for a unit without documents.
+        sha256: of each.
     """
 
     paths: tuple[str, ...]
+    sha256: tuple[str, ...]
 
     def table(self, unit_index: int) -> pa.Table:
         """The signed rows of one unit; only the columns that are looked at are read from the disk."""
-        with pa.memory_map(self.paths[unit_index]) as file:
+        path = storage.local_copy(self.paths[unit_index], self.sha256[unit_index])
+        with pa.memory_map(str(path)) as file:
             return pa.ipc.open_stream(file).read_all()
 
     def take(self, refs: np.ndarray, columns: list[str]) -> pa.Table:

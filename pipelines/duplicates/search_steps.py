@@ -34,8 +34,7 @@ class RoundKeys(OnPlan):
         super().setup()
         files = self._plan.files
         self._full = [
-            np.concatenate([np.empty(0, KEY), *(files.read(full_keys(of, kind), 0, KEY) for of in self._before)])
-            for kind in (BANDS, FINGERPRINTS)
+            files.read_all([(full_keys(of, kind), 0) for of in self._before], KEY) for kind in (BANDS, FINGERPRINTS)
         ]
 
     def process(self, element: tuple[int, Unit]) -> Iterator[tuple[tuple[int, int], bytes]]:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipelines.duplicates.plan import SearchFiles
 from pipelines.duplicates.references import unit_of
 from pipelines.duplicates.shingles import distinct_sets, shingle_hashes
 from pipelines.duplicates.text_units import I64, U64
 from pipelines.spine import storage
+from pipelines.spine.shards import open_parquet
 
 PLACE = np.dtype([("ref", "<u8"), ("start", "<u8"), ("stop", "<u8")])
 
@@ -30,7 +30,7 @@ def read_texts(path: str, rows: np.ndarray) -> Iterator[pa.Array]:
         path: a Parquet file.
         rows: row numbers, int64, ascending.
     """
-    with pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         starts = np.concatenate([[0], np.cumsum(sizes)])
         groups = np.searchsorted(starts, rows, side="right") - 1
@@ -65,7 +65,7 @@ class ShingleSets:
         """
         places = np.zeros(len(refs), PLACE)
         places["ref"] = refs
-        with storage.publishing(self.files.path(self._sets, index)) as file:
+        with storage.publishing(self.files.place(self._sets, index)) as file:
             written = number = 0
             for texts in read_texts(path, rows):
                 sets, ends = distinct_sets(*shingle_hashes(texts, shingle_size))
@@ -89,7 +89,7 @@ class ShingleSets:
         hashes = np.empty(int(offsets[-1]), np.uint64)
         units = unit_of(places["ref"])
         for unit in np.unique(units).tolist():
-            path = self.files.path(self._sets, unit)
+            path = storage.local_copy(self.files.place(self._sets, unit))
             if not path.stat().st_size:
                 continue
             sets = np.memmap(path, np.uint64, "r")

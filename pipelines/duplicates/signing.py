@@ -118,7 +118,7 @@ class SignUnit:
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
         """One step a row group."""
         path, row = unit.inputs[0].path, 0
-        for batch in read_batches(path):
+        for batch in read_batches(path, sha256=unit.inputs[0].sha256):
             if is_older(unit):
                 rows = batch.cast(signed_schema(self.params.num_bands))
             else:

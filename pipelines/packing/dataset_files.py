@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pipelines.spine.manifest import Shard, dump
 
 SPLIT = "train"
+FILES = ("state.json", "dataset_info.json")
 
 
 def dataset_files(shards: Iterable[Shard]) -> dict[str, str]:
@@ -28,4 +29,4 @@ def dataset_files(shards: Iterable[Shard]) -> dict[str, str]:
         "_split": SPLIT,
     }
     info = {"citation": "", "description": "", "homepage": "", "license": ""}
-    return {"state.json": dump(state), "dataset_info.json": dump(info)}
+    return dict(zip(FILES, (dump(state), dump(info)), strict=True))

@@ -51,7 +51,7 @@ def lines_of_row(rows: SplitRows, index: int, encoder: Encoder) -> Iterator[str]
     """A head for the row, then for each segment its document, places and text, then the padding."""
     row, shard, place = rows.row(index), *rows.place(index)
     source = shard.facts.source
-    yield f"row {index:,} of {rows.num_rows:,}: row {place:,} of {shard.path.name}, source {source}"
+    yield f"row {index:,} of {rows.num_rows:,}: row {place:,} of {shard.name}, source {source}"
     yield f"{_counted(len(row.tokens), 'place')}, {_counted(len(row.lengths), 'segment')}"
     for doc_id, start, length, offset in zip(
         shard.doc_ids(place), row.starts.tolist(), row.lengths.tolist(), row.offsets.tolist(), strict=True

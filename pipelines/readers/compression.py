@@ -21,6 +21,8 @@ from pipelines.spine.errors import CorpusmillError
 PIECE_BYTES = 1 << 20
 #: Unpacked at a time: what a decoder had made before it met damage in the same step is lost.
 _STEP_BYTES = 1 << 16
+#: Of an object in a store, what a look at its beginning or end asks for.
+LOOK_BYTES = 1 << 16
 #: As many as the longest magic that a reader looks for, SQLite's.
 MAGIC_BYTES = 16
 #: A file that grows more than so many times and to more than so many bytes is a bomb: text shrinks to a thirtieth at

@@ -28,8 +28,9 @@ import pyarrow.parquet as pq
 
 from pipelines.readers.archives.reader import archive_format
 from pipelines.readers.archives.zip_entries import count_members
-from pipelines.readers.compression import CODECS, MAGIC_BYTES, DamagedStream, open_decompressed
+from pipelines.readers.compression import CODECS, LOOK_BYTES, MAGIC_BYTES, DamagedStream, open_decompressed
 from pipelines.sources import OPTIONS
+from pipelines.spine import storage
 
 Part = tuple[int, int]
 #: Main-text extraction reads some 50 pages a second: a unit of so many is done within the minute.
@@ -67,22 +68,22 @@ class PartStream:
     packed: bool = False
 
 
-def plan_parts(path: Path, kind: str, options: Mapping[str, str], sizes: PartSizes) -> list[Part]:
+def plan_parts(path: str | Path, kind: str, options: Mapping[str, str], sizes: PartSizes) -> list[Part]:
     """The parts of the file, in order and without gaps; none where it cannot or need not be cut.
 
     Args:
-        path: of the file.
+        path: of the file; of an object some hundred kilobytes are read for each part.
         kind: of its source.
         options: of its source.
         sizes: how large the parts should be.
     """
-    size = path.stat().st_size
+    size = storage.size_of(path) or 0
     if "members" in OPTIONS[kind] and (archive := archive_format(path)):
         # Other archives must be read from their beginning.
         return _members(count_members(path), len(sizes.wanted(size)) + 1) if archive == "zip" else []
     if not sizes.wanted(size):
         return []
-    with open(path, "rb") as file:
+    with storage.open_input(path, _SCAN_BYTES) as file:
         head = file.read(MAGIC_BYTES)
         if kind == "parquet":
             return _join(_row_groups(file), sizes)
@@ -94,9 +95,9 @@ def plan_parts(path: Path, kind: str, options: Mapping[str, str], sizes: PartSiz
     return list(itertools.pairwise(places)) if len(places) > 2 else []
 
 
-def uncut_compression(path: Path, kind: str) -> str:
+def uncut_compression(path: str | Path, kind: str) -> str:
     """The compression that keeps a dump from being cut, "" where nothing does."""
-    with open(path, "rb") as file:
+    with storage.open_input(path, LOOK_BYTES) as file:
         head = file.read(MAGIC_BYTES)
     return next((codec.name for codec in CODECS if head.startswith(codec.magics)), "") if kind == "mediawiki" else ""
 
@@ -107,11 +108,12 @@ def open_part(path: str, kind: str, part: Part | None) -> Iterator[PartStream]:
 
     A part of a dump reads like a small dump: the file's ``<siteinfo>``, the part's pages, ``</mediawiki>``.
     """
-    with open(path, "rb") as file:
-        if part is None or kind not in ("mediawiki", "jsonl", "text"):
+    in_bytes = part is not None and kind in ("mediawiki", "jsonl", "text")
+    with storage.open_input(path, stop=part[1] if part is not None and in_bytes else None) as file:
+        if part is None or not in_bytes:
             yield PartStream(file if kind in ("parquet", "arrow") else open_decompressed(file))
         elif kind == "mediawiki":
-            yield _open_pages(file, part, Path(path).stat().st_size)
+            yield _open_pages(file, path, part)
         else:
             yield PartStream(_Window(file, *part), part[0])  # type: ignore[arg-type]
 
@@ -213,12 +215,15 @@ def _found(
         kept = window[-(length - 1) :] if length > 1 else b""
 
 
-def _open_pages(file: BinaryIO, part: Part, size: int) -> PartStream:
+def _open_pages(file: BinaryIO, path: str, part: Part) -> PartStream:
     """Head, pages and end tag of a part of a dump; the first part has the head already, the last the end."""
     begin, end = part
-    packed = file.read(MAGIC_BYTES).startswith(b"BZh")
-    file.seek(0)
-    head = _head(open_decompressed(file))
+    with storage.open_input(path, LOOK_BYTES) as beginning:
+        size = beginning.seek(0, io.SEEK_END)
+        beginning.seek(0)
+        packed = beginning.read(MAGIC_BYTES).startswith(b"BZh")
+        beginning.seek(0)
+        head = _head(open_decompressed(beginning))
     if b"<mediawiki" not in head:
         head = b""  # a run of pages without a root
     opening = head if begin else b""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,7 @@ import pyarrow.compute as pc
 
 from pipelines.reporting.flow import StageFolder
 from pipelines.spine.schema import DUPLICATE
-from pipelines.spine.shards import read_batches
+from pipelines.spine.shards import open_parquet, read_batches
 from pipelines.spine.units import source_of
 
 #: Documents dropped for one that is kept: (what the table says, the most of them).
@@ -46,8 +45,8 @@ class Drops:
 
 def read_drops(dedup: StageFolder, clean: StageFolder) -> Drops:
     """The drop lists, with the sources of both sides; of the cleaned documents the ids are read, a shard at a time."""
-    lists = [(source_of(shard.stem, False), path) for shard, path in dedup.shard_paths()]
-    searched = [(source_of(shard.stem, False), path) for shard, path in clean.shard_paths()] if clean.has_run else []
+    lists = [(source_of(shard.stem, False), path) for shard, path in dedup.shard_places()]
+    searched = [(source_of(shard.stem, False), path) for shard, path in clean.shard_places()]
     sources = [*sorted({source for source, _ in (*lists, *searched)}), OLDER]
     parts = [(sources.index(source), _table(path)) for source, path in lists]
     rows = pa.concat_tables([DUPLICATE.empty_table(), *(table for _, table in parts)])
@@ -58,15 +57,16 @@ def read_drops(dedup: StageFolder, clean: StageFolder) -> Drops:
     return Drops(rows, sources, of, kept_ids, kept, kept_of)
 
 
-def _table(path: Path) -> pa.Table:
+def _table(path: str) -> pa.Table:
     return pa.Table.from_batches(read_batches(path, DUPLICATE.names), DUPLICATE)
 
 
-def _sources_of(ids: pa.Array, shards: Iterable[tuple[int, Path]], otherwise: int) -> npt.NDArray[np.int64]:
+def _sources_of(ids: pa.Array, shards: Iterable[tuple[int, str]], otherwise: int) -> npt.NDArray[np.int64]:
     """The number of the first shard's source that holds each id."""
     found = np.full(len(ids), otherwise, np.int64)
     for number, path in shards:
-        here = pa.chunked_array([batch.column("doc_id") for batch in read_batches(path, ["doc_id"])], pa.string())
+        with open_parquet(path) as file:
+            here = file.read(columns=["doc_id"], use_threads=False)["doc_id"].cast(pa.string())
         holds = pc.is_in(ids, value_set=here).to_numpy(zero_copy_only=False)
         found[holds & (found == otherwise)] = number
     return found

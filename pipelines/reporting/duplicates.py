@@ -39,7 +39,7 @@ def duplicates_section(flow: Flow, counts: Counts | None, example_chars: int) ->
     largest = clusters.largest(drops, LARGEST_SHOWN)
     pairs = [pair for measure in MEASURE_NAMES for pair in telling_pairs(drops.rows, measure, PAIRS_SHOWN)]
     wanted = {name for pair in pairs for name in (pair.doc_id, pair.kept_id)} | {name for name, _, _ in largest}
-    paths = [path for _, path in flow["clean"].shard_paths()] if flow["clean"].has_run else []
+    paths = [place for _, place in flow["clean"].shard_places()]
     found = find_documents(wanted, paths, ["title", "text"])
     titles = {name: excerpt(rows[0]["title"], TITLE_CHARS) for name, rows in found.items()}
     by_sources = clusters.by_sources(drops)

@@ -88,17 +88,22 @@ class StageFolder:
             return list(csv.DictReader(file))
 
     def shard_paths(self, split: str = "") -> Iterator[tuple[Shard, Path]]:
-        """The shards of the split (of all without one) and where they lie, by name."""
+        """The shards of the split (of all without one) as local files, by name; of a store a copy of each in its turn."""
         manifest = self.manifest
         for shard in manifest.shards:
             if not split or shard.split == split:
                 yield shard, manifest.local(shard)
 
-    def evidence_paths(self, kind: str) -> list[Path]:
-        """The Parquet files of what was ``dropped`` or ``quarantined``, by name."""
-        if self.folder is None:
-            return []
-        return [storage.local_copy(place) for _, place in self.manifest.evidence(kind) if place.endswith(".parquet")]
+    def shard_places(self) -> list[tuple[Shard, str]]:
+        """All shards and their places, by name; none where the stage has not run. Nothing is fetched from a store."""
+        manifest = self.manifest if self.has_run else None
+        return [(shard, manifest.place_of(shard)) for shard in manifest.shards] if manifest else []
+
+    def evidence_paths(self, kind: str) -> Iterator[Path]:
+        """The Parquet files of what was ``dropped`` or ``quarantined``, by name; of a store a copy of each in its turn."""
+        for _, place in self.manifest.evidence(kind) if self.has_run else ():
+            if place.endswith(".parquet"):
+                yield storage.local_copy(place)
 
     def _there(self) -> Path:
         if self.folder is None:

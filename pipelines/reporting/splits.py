@@ -76,7 +76,7 @@ def _leaks(flow: Flow, example_chars: int) -> dict[str, Any] | None:
     if not numbers:
         return None
     pairs = [pair for *_, pair in sorted(drawn, key=lambda held: (-held[0], held[1]))]
-    paths = [path for _, path in flow["clean"].shard_paths()] if flow["clean"].has_run else []
+    paths = [place for _, place in flow["clean"].shard_places()]
     found = find_documents([name for pair in pairs for name in (pair.doc_id, pair.kept_id)], paths, ["text"])
     return {
         "rows": [(split, MEASURES.get(measure, measure), n) for (split, measure), n in sorted(numbers.items())],

@@ -87,9 +87,11 @@ class Display:
             shutil.rmtree(self.heartbeat.folder, ignore_errors=True)
 
     def line(self, done: bool = False) -> str:
-        """``clean  3/8 units  12,345 documents  8.1 MB/s  0:12 left``."""
-        records, read, finished = self._read()
+        """``clean  3/8 units  12,345 documents  8.1 MB/s  0:12 left``; of workers elsewhere, who cannot say, less."""
         seconds = max(time.monotonic() - self._start, 1e-3)
+        if self.heartbeat.folder and not os.path.isdir(self.heartbeat.folder):
+            return f"{self.stage:<8} {self.num_units} units elsewhere  in {seconds:.1f} s"
+        records, read, finished = self._read()
         text = f"{self.stage:<8} {finished}/{self.num_units} units  {records:,} {self.counts}"
         text += f"  {read / 1e6 / seconds:.1f} MB/s"
         if done:

@@ -25,6 +25,8 @@ GROUP_BYTES = 32 << 20
 GROUP_BYTES_KEY = b"row_group_bytes"
 #: Token shards: rows a record batch, part of the format that other trainers read.
 ROWS_PER_BATCH = 1024
+#: Read ahead of what is wanted of a Parquet object: its footer, or a column of ids.
+SPARSE_BYTES = 64 << 10
 
 
 def row_bytes(batch: pa.RecordBatch) -> np.ndarray:
@@ -170,6 +172,15 @@ class ArrowIndex(ArrowShard):
 def open_shard(path: str | Path, schema: pa.Schema) -> ParquetShard | ArrowShard:
     """The writer that the file name's ending asks for."""
     return ArrowShard(path, schema) if str(path).endswith(".arrow") else ParquetShard(path, schema)
+
+
+@contextlib.contextmanager
+def open_parquet(place: str | Path) -> Iterator[pq.ParquetFile]:
+    """The Parquet file, to be read in part: of an object the columns and row groups asked for are fetched, no more."""
+    with contextlib.ExitStack() as stack:
+        remote = storage.is_remote(place)
+        source = stack.enter_context(storage.open_input(place, SPARSE_BYTES)) if remote else place
+        yield stack.enter_context(pq.ParquetFile(source))
 
 
 def read_batches(path: str | Path, columns: list[str] | None = None, sha256: str = "") -> Iterator[pa.RecordBatch]:

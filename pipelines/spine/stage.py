@@ -12,11 +12,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.spine import faults, lineage, storage
+from pipelines.spine import faults, lineage, storage, uploads
 from pipelines.spine.command import run_module as run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger, merge
@@ -24,7 +24,7 @@ from pipelines.spine.manifest import NAME, PLACES, Shard, dump, write_manifest
 from pipelines.spine.params import load_params, to_jsonable
 from pipelines.spine.progress import Heartbeat
 from pipelines.spine.root import storage_root
-from pipelines.spine.units import Unit, UnitCache, UnitInput
+from pipelines.spine.units import Unit, UnitCache
 from pipelines.spine.work import evidence_place
 
 CACHE = ".cache"
@@ -65,6 +65,7 @@ class Job:
     versions: dict[str, str]
     runner_args: list[str] = field(default_factory=list)
     also_read: list[str] = field(default_factory=list)  # folders beside --input, for the lineage
+    places: dict[str, str] = field(default_factory=dict)  # of what was put into the output folder, by name there
     _begun: bool = False
 
     @property
@@ -99,20 +100,11 @@ class Job:
         """The place from which a worker reads a file of this machine: with a root, that of a copy there."""
         if storage.is_remote(path) or not self.root:
             return storage.absolute(path)
-        place = storage.join(self.root, "raw", storage.sha256_file(path), Path(path).name)
-        storage.copy_in(path, place)
-        return place
+        return uploads.uploaded_file(path, self.root)
 
     def units_for_workers(self, units: Iterable[Unit]) -> list[Unit]:
         """The units, their inputs where workers find them; those in the root, or in a store, stay where they are."""
-        return [replace(unit, inputs=tuple(map(self._input_for_workers, unit.inputs))) for unit in units]
-
-    def _input_for_workers(self, one: UnitInput) -> UnitInput:
-        if not self.root or storage.is_remote(one.path) or one.path.startswith(f"{self.root}/"):
-            return one
-        place = storage.join(self.root, "raw", one.sha256, Path(one.path).name)
-        storage.copy_in(one.path, place)
-        return replace(one, path=place, stamp=None)
+        return uploads.uploaded(list(units), self.root, self.stage.name) if self.root else list(units)
 
     @property
     def recipe(self) -> str:
@@ -132,9 +124,14 @@ class Job:
         recipe = self.recipe if shaping is None else self._recipe(shaping)
         return UnitCache(storage.join(self.store, "units", f"{self.stage.name}{part}"), f"{recipe}{part}")
 
+    @property
+    def progress_folder(self) -> Path:
+        """Where this run's heartbeats go; whoever runs it on machines that cannot write here takes it away."""
+        return self.cache_root / "progress" / f"{self.stage.name}-{os.getpid()}"
+
     def heartbeat(self) -> Heartbeat:
         """A fresh place for this run's progress."""
-        folder = self.cache_root / "progress" / f"{self.stage.name}-{os.getpid()}"
+        folder = self.progress_folder
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.iterdir():
             old.unlink()
@@ -189,6 +186,7 @@ class Job:
             places: name in the folder -> where it lies. Call it once: the last call's places count.
         """
         self.begin()
+        self.places = dict(places)
         if self.root:
             storage.write_text(self.output / PLACES, dump(dict(places)))
             return
@@ -223,7 +221,8 @@ class Job:
 
     def _remove_strays(self, wanted: set[str]) -> None:
         """Deletes what an earlier run left in the folder and this one did not write."""
-        wanted = wanted | {"lineage.json", *([PLACES] if self.root else [])}
+        elsewhere = set(self.places) if self.root else set()
+        wanted = (wanted - elsewhere) | {"lineage.json", *([PLACES] if elsewhere else [])}
         ledger = Path(self.args.ledger).resolve()
         for path in sorted(self.output.rglob("*")):
             name = path.relative_to(self.output).as_posix()

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import shutil
 import tempfile
@@ -26,9 +27,9 @@ TEMPORARY = ".tmp-"
 
 
 def sha256_file(path: str | Path) -> str:
-    """Hex sha256 of the file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Hex sha256 of the bytes of a file, or of an object, which passes through memory alone."""
+    with open_input(path) as file:
+        return hashlib.file_digest(cast(io.BufferedReader, file), "sha256").hexdigest()
 
 
 def sha256_text(text: str) -> str:
@@ -63,14 +64,18 @@ def name_of(place: str | Path) -> str:
     return str(place).rpartition("/")[2]
 
 
-def open_input(place: str | Path) -> BinaryIO:
+def open_input(place: str | Path, ahead: int = objects.READ_BYTES, stop: int | None = None) -> BinaryIO:
     """The file to read, seekable; of an object only what is asked for is fetched.
 
+    Args:
+        place: a path or an object.
+        ahead: bytes of an object that are asked for at a time: few where one looks here and there.
+        stop: what lies behind so many bytes of an object is not asked for.
     Raises:
         FileNotFoundError: nothing is there.
         CorpusmillError: the store refuses or fails.
     """
-    return objects.open_input(str(place)) if is_remote(place) else open(place, "rb")
+    return objects.open_input(str(place), ahead, stop) if is_remote(place) else open(place, "rb")
 
 
 def read_bytes(place: str | Path) -> bytes:
@@ -130,13 +135,17 @@ def delete_tree(place: str | Path) -> None:
 
 
 def copy_in(source: str | Path, place: str) -> None:
-    """Publishes a copy of a local file, unless one of its size is there already: for places named by content."""
+    """Publishes a copy of a local file, unless one of its size is there already: for places named by content.
+
+    A copy also on the same disk: through a link, whoever edits the file would change what lies under its old hash.
+    """
     if size_of(place) == Path(source).stat().st_size:
         return
     if is_remote(place):
         objects.upload(Path(source), place)
-    else:
-        link(source, place)
+        return
+    with publishing(place) as file, open(source, "rb") as copied:
+        shutil.copyfileobj(copied, file, CHUNK_BYTES)
 
 
 def _local_size(place: str | Path) -> int | None:

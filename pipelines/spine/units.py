@@ -15,7 +15,7 @@ from stat import S_ISREG
 
 import pyarrow.parquet as pq
 
-from pipelines.spine import storage
+from pipelines.spine import objects, storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import NAME, Shard, dump, read_manifest
@@ -45,7 +45,9 @@ class UnitInput:
 
 
 def stamp_of(path: str | Path) -> tuple[int, int] | None:
-    """Size and mtime in ns of a file, None for what is no file: a change of either betrays a change of bytes."""
+    """Size and mtime in ns of a file or object, None for what is neither: a change of either betrays other bytes."""
+    if storage.is_remote(path):
+        return objects.version_of(str(path))
     try:
         status = Path(path).stat()
     except OSError:
@@ -131,6 +133,13 @@ class UnitCache:
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
             return list(threads.map(self.receipt, units))
 
+    def are_sound(self, units: Sequence[Unit]) -> list[bool]:
+        """`is_sound` of each, many requests at a time where they lie in a store."""
+        if not storage.is_remote(self.root):
+            return [self.is_sound(unit) for unit in units]
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
+            return list(threads.map(self.is_sound, units))
+
     def is_sound(self, unit: Unit) -> bool:
         """Whether the unit is finished and every byte is still what its receipt says.
 
@@ -163,6 +172,11 @@ def plan_documents(inputs: Sequence[str]) -> list[Unit]:
     """
     units: dict[str, Unit] = {}
     for place in inputs:
+        if storage.is_remote(place):
+            raise CorpusmillError(
+                "documents are read from the folders of stages and from local Parquet files", where=place,
+                hint="`python -m pipelines.extract --kind parquet` reads those of a store",
+            )  # fmt: skip
         for unit in _plan_place(Path(place)):
             known = units.setdefault(unit.name, unit)
             if known.fingerprint("") != unit.fingerprint(""):

@@ -17,6 +17,7 @@ import pyarrow as pa
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.schema import DOCUMENT, as_documents
 from pipelines.spine.shards import read_batches
+from pipelines.spine.units import UnitInput
 from pipelines.splitting.drawing import I64, draw_parts
 from pipelines.splitting.joining import Member
 
@@ -51,7 +52,7 @@ def read_kept(member: Member) -> Iterator[Kept]:
         CorpusmillError: a list names a document that is not here, or a span that its text does not have.
     """
     drops, contaminated = read_drops(member.drops), read_contaminated(member.contaminated)
-    doc_ids = [doc_id for batch in read_batches(member.path, ["doc_id"]) for doc_id in batch.column(0).to_pylist()]
+    doc_ids = [doc_id for batch in _batches(member.documents, ["doc_id"]) for doc_id in batch.column(0).to_pylist()]
     dropped = rows_to_drop(doc_ids, drops)
     if len(dropped) != sum(map(len, drops.values())):
         raise CorpusmillError(
@@ -65,9 +66,9 @@ def read_kept(member: Member) -> Iterator[Kept]:
     numbers = Counter(doc_id for doc_id in doc_ids if doc_id in contaminated)
     contaminated = {doc_id: found._replace(several=numbers[doc_id] > 1) for doc_id, found in contaminated.items()}
     first = 0
-    for batch in read_batches(member.path):
+    for batch in _batches(member.documents):
         for begin in range(0, batch.num_rows, MAX_ROWS):
-            documents = as_documents(batch.slice(begin, MAX_ROWS), member.path)
+            documents = as_documents(batch.slice(begin, MAX_ROWS), member.documents.path)
             yield _apply(documents, first, dropped, contaminated)
             first += documents.num_rows
 
@@ -146,22 +147,28 @@ def rows_to_drop(doc_ids: Sequence[str], drops: Mapping[str, Sequence[str]]) -> 
     return found
 
 
-def read_drops(path: str) -> dict[str, list[str]]:
-    """Id -> measures, of a drop list; none of ""."""
-    drops: dict[str, list[str]] = {}
-    for batch in read_batches(path, ["doc_id", "measure"]) if path else ():
+def _batches(one: UnitInput | None, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of a file, none of None."""
+    if one is not None:
+        yield from read_batches(one.path, columns, one.sha256)
+
+
+def read_drops(drops: UnitInput | None) -> dict[str, list[str]]:
+    """Id -> measures, of a drop list; none of None."""
+    found: dict[str, list[str]] = {}
+    for batch in _batches(drops, ["doc_id", "measure"]):
         for row in batch.to_pylist():
-            drops.setdefault(row["doc_id"], []).append(row["measure"])
-    return drops
+            found.setdefault(row["doc_id"], []).append(row["measure"])
+    return found
 
 
-def read_contaminated(path: str) -> dict[str, Spans]:
-    """Id -> what is to become of the document, of a list of contaminated spans; none of "".
+def read_contaminated(contaminated: UnitInput | None) -> dict[str, Spans]:
+    """Id -> what is to become of the document, of a list of contaminated spans; none of None.
 
     Spans of several documents with one id are taken together: whichever stays loses all of them.
     """
     columns = ["doc_id", "action", "start", "stop"]
-    rows = [row for batch in (read_batches(path, columns) if path else ()) for row in batch.to_pylist()]
+    rows = [row for batch in _batches(contaminated, columns) for row in batch.to_pylist()]
     found = {}
     for doc_id, group in groupby(sorted(rows, key=itemgetter(*columns)), key=itemgetter("doc_id")):
         of_one = list(group)

@@ -14,6 +14,7 @@ Source: Chaudhuri et al. 2006, "A Primitive Operator for Similarity Joins in Dat
 
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -125,9 +126,9 @@ class Index:
         return pa.RecordBatch.from_arrays(columns, schema=INDEX)
 
     @classmethod
-    def mapped(cls, path: str) -> "Index":
+    def mapped(cls, path: Path) -> "Index":
         """The index that a file holds; nothing is copied, and processes of one machine share what they read."""
-        with pa.memory_map(path) as file:
+        with pa.memory_map(str(path)) as file:
             (row,) = pa.ipc.open_stream(file).read_all().to_batches()
         return cls(*(np.frombuffer(row[name][0].as_buffer(), kind) for name, kind in _KINDS.items()))
 

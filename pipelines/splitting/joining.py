@@ -22,12 +22,12 @@ LISTS = ("drops", "contaminated")
 
 
 class Member(NamedTuple):
-    """One of the clean units that a unit joins; "" where it has no such list."""
+    """One of the clean units that a unit joins: its documents, and its lists where it has such."""
 
     name: str
-    path: str
-    drops: str
-    contaminated: str
+    documents: UnitInput
+    drops: UnitInput | None
+    contaminated: UnitInput | None
 
 
 def with_lists(units: Iterable[Unit], lists: Mapping[str, Mapping[str, UnitInput]]) -> list[Unit]:
@@ -69,9 +69,9 @@ def members_of(unit: Unit) -> tuple[list[Member], tuple[UnitInput, ...]]:
     rest = iter(unit.inputs)
     members = []
     for name, kinds in json.loads(unit.setting(_MEMBERS)):
-        path = next(rest).path
-        lists = {kind: next(rest).path for kind in kinds}
-        members.append(Member(name, path, *(lists.get(kind, "") for kind in LISTS)))
+        documents = next(rest)
+        lists = {kind: next(rest) for kind in kinds}
+        members.append(Member(name, documents, *(lists.get(kind) for kind in LISTS)))
     return members, tuple(rest)
 
 

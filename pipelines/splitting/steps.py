@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +20,7 @@ import pyarrow.compute as pc
 
 from pipelines.duplicates.shingles import distinct_sets
 from pipelines.duplicates.text_units import row_blocks
+from pipelines.spine import storage
 from pipelines.spine.schema import DOCUMENT, DUPLICATE, LEAKED
 from pipelines.spine.units import Unit, UnitCache, UnitInput
 from pipelines.spine.work import Outcome
@@ -159,8 +159,7 @@ LEAKED_REASON = "dropped.leaked"
 def index_unit(drawn: Sequence[Unit], cache: UnitCache) -> Unit | None:
     """The unit that `IndexUnit` takes, of all that `DrawUnit` left; None where no document is in val or test."""
     names, inputs = [], []
-    for unit in drawn:
-        receipt = cache.receipt(unit)
+    for unit, receipt in zip(drawn, cache.receipts(drawn), strict=True):
         for shard in receipt.shards if receipt is not None else ():
             names.append(unit.name)
             inputs.append(UnitInput(cache.place(unit, shard.name), shard.sha256, shard.bytes))
@@ -171,7 +170,7 @@ def _read_drawn(unit: Unit) -> pa.Table:
     """The rows of all units with the units' names, those of test first, else in the order of the units."""
     tables = []
     for name, part in zip(json.loads(unit.setting("units")), unit.inputs, strict=True):
-        rows = read_arrow(part.path)
+        rows = read_arrow(part.path, part.sha256)
         tables.append(rows.append_column(INDEXED.field("unit"), pa.array([name] * rows.num_rows, pa.string())))
     table = pa.concat_tables(tables)
     return table.take(np.argsort(-table["split"].to_numpy(), kind="stable"))
@@ -212,9 +211,11 @@ class HeldOut:
     """
 
     def __init__(self, files: Sequence[UnitInput], limits: Limits) -> None:
-        paths = {Path(one.path).name.partition("-")[0]: one.path for one in files}
-        self._limits, self._index = limits, Index.mapped(paths[POSTINGS])
-        self._documents = read_arrow(paths[DOCUMENTS])
+        by_name = {storage.name_of(one.path).partition("-")[0]: one for one in files}
+        postings, documents = by_name[POSTINGS], by_name[DOCUMENTS]
+        self._limits = limits
+        self._index = Index.mapped(storage.local_copy(postings.path, postings.sha256))
+        self._documents = read_arrow(documents.path, documents.sha256)
         self._stays = pc.equal(self._documents["measure"], "").to_numpy()
 
     def leaks_of_val(self, unit: str) -> dict[int, dict[str, Any]]:
@@ -299,7 +300,7 @@ def _pieces(batches: Sequence[pa.RecordBatch], splits: I64) -> dict[str, pa.Tabl
     return {name: table.take(order[splits[order] == place]) for place, name in enumerate(SPLITS)}
 
 
-def read_arrow(path: str) -> pa.Table:
-    """The rows of an Arrow file, mapped."""
-    with pa.memory_map(path) as file:
+def read_arrow(place: str, sha256: str) -> pa.Table:
+    """The rows of an Arrow file, mapped; of an object there will be a local copy with those bytes."""
+    with pa.memory_map(str(storage.local_copy(place, sha256))) as file:
         return pa.ipc.open_stream(file).read_all()

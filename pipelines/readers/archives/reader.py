@@ -22,7 +22,9 @@ from pipelines.readers.archives.entry import MemberStream
 from pipelines.readers.archives.sevenzip_entries import sevenzip_entries
 from pipelines.readers.archives.tar_entries import is_tar, tar_entries
 from pipelines.readers.archives.zip_entries import zip_entries
+from pipelines.readers.compression import LOOK_BYTES
 from pipelines.readers.records import Item, Quarantined, ReadContext, Record, Skipped, WrongFormatError
+from pipelines.spine import storage
 
 _ENTRIES = {"zip": zip_entries, "tar": tar_entries, "7z": sevenzip_entries}
 _PACKED = ("", ".gz", ".bz2", ".xz", ".zst")
@@ -50,7 +52,7 @@ class Member:
 
 def archive_format(path: str | Path) -> str:
     """``zip``, ``tar`` or ``7z``, by the file's first bytes; "" for what is no archive."""
-    with open(path, "rb") as file:
+    with storage.open_input(path, LOOK_BYTES) as file:
         head = file.read(512)
         if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
             return "zip"

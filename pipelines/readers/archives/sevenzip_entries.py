@@ -13,6 +13,7 @@ from typing import Any
 from pipelines.readers.archives.entry import Entries, Entry
 from pipelines.readers.compression import PIECE_BYTES, DamagedStream
 from pipelines.readers.records import Quarantined
+from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 
 _QUEUED_PIECES = 4
@@ -34,7 +35,8 @@ def sevenzip_entries(path: str | Path, part: tuple[int, int] | None) -> Entries:
         raise CorpusmillError(
             "7z archives need py7zr", hint="pip install 'corpusmill[7z]', or pack it as zip"
         ) from None
-    with open(path, "rb") as file:
+    # A copy of an object: py7zr takes any failure for damage, and reads the whole of it anyway.
+    with open(storage.local_copy(path), "rb") as file:
         try:
             # An open file and not its path: from a path py7zr would unpack several files at a time.
             archive = py7zr.SevenZipFile(file)

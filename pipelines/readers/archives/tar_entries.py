@@ -11,6 +11,7 @@ from typing import BinaryIO
 from pipelines.readers.archives.entry import Entries, Entry
 from pipelines.readers.compression import PIECE_BYTES, DamagedStream, open_decompressed
 from pipelines.readers.records import Quarantined
+from pipelines.spine import storage
 
 _BLOCK = tarfile.BLOCKSIZE
 #: GNU and pax headers that say more of the next member; longer ones are damage.
@@ -35,7 +36,7 @@ def tar_entries(path: str | Path, part: tuple[int, int] | None) -> Entries:
     """
     if part is not None:
         raise ValueError("a tar archive has no parts")
-    with open(path, "rb") as file:
+    with storage.open_input(path) as file:
         blocks = _Blocks(file)
         try:
             yield from _walk(blocks)

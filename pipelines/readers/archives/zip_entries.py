@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipelines.readers.archives.entry import Entries, Entry
+from pipelines.readers.compression import LOOK_BYTES
 from pipelines.readers.records import QUARANTINE_RAW_BYTES, Quarantined
+from pipelines.spine import storage
 
 _READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _LIST_ERRORS = (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error)
@@ -21,7 +23,7 @@ _SIZE_IS_ELSEWHERE = 0xFFFFFFFF
 
 def zip_entries(path: str | Path, part: tuple[int, int] | None) -> Entries:
     """The files ``[first, end)`` of the archive by offset, all without a part; one entry more for what is damaged."""
-    with open(path, "rb") as file:
+    with storage.open_input(path) as file:
         try:
             archive = zipfile.ZipFile(file)
         except _LIST_ERRORS:
@@ -37,7 +39,7 @@ def zip_entries(path: str | Path, part: tuple[int, int] | None) -> Entries:
 def count_members(path: str | Path) -> int:
     """How many files the zip archive lists, which are what a part counts; 0 where its list is damaged."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with storage.open_input(path, LOOK_BYTES) as file, zipfile.ZipFile(file) as archive:
             return len(_files(archive))
     except _LIST_ERRORS:
         return 0

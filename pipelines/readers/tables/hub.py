@@ -21,19 +21,31 @@ from pipelines.readers.records import Item, Quarantined, ReadContext, WrongForma
 from pipelines.readers.tables.columnar import row_item
 from pipelines.readers.tables.failures import is_passing, what_is_wrong
 from pipelines.readers.tables.rows import check_columns, columns_of
+from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.uploads import FOLDER, local_folder
 
 
 def read_hf(name: str, context: ReadContext) -> Iterator[Item]:
     """One item a row of a dataset, streamed; nothing is copied to disk where the format can be streamed.
 
     Args:
-        name: a folder (files that ``datasets`` knows, or made by ``save_to_disk``), a file that holds a hub name, or
-            a hub name ``owner/name[:configuration[:split]][@revision]``; the split is ``train`` when not given.
+        name: a folder (files that ``datasets`` knows, or made by ``save_to_disk``), the place of a copy of one
+            (``pipelines.spine.uploads``), a file that holds a hub name, or a hub name
+            ``owner/name[:configuration[:split]][@revision]``; the split is ``train`` when not given.
         context: the key of a row without one is its number, from 0.
     Raises:
         CorpusmillError: there is no such dataset, it lacks a mapped column, or the network failed.
     """
+    if storage.name_of(name) == FOLDER:
+        with local_folder(name) as folder:
+            yield from _read(str(folder), context)
+    else:
+        # What is no folder is a name, or a small file that holds one.
+        yield from _read(str(storage.local_copy(name)) if storage.is_remote(name) else name, context)
+
+
+def _read(name: str, context: ReadContext) -> Iterator[Item]:
     columns = columns_of(context)
     dataset = _dataset(name)
     if dataset.column_names is not None:

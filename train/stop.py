@@ -1,0 +1,47 @@
+"""A run that is asked to stop: it saves after the step that it is in, and ends with a status that says "go on later".
+
+Asked by SIGUSR1 to any of its processes (Slurm sends it before the time limit: ``--signal=USR1@120``), by SIGTERM to a
+Slurm task (preemption, ``scancel``), or by a file ``stop`` in the checkpoint folder, which any machine can put there.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+
+from train.world import World, any_of
+
+#: EX_TEMPFAIL of sysexits.h: nothing is wrong, run again.
+STATUS = 75
+NAME = "stop"
+#: A shared disk is asked no more often.
+LOOK_SECONDS = 1.0
+
+
+class StopRequest:
+    """Whether somebody asked this run to stop.
+
+    Args:
+        folder: the checkpoint folder.
+    """
+
+    def __init__(self, folder: Path, world: World) -> None:
+        self.file, self._world, self._asked, self._looked = folder / NAME, world, False, 0.0
+        if world.leads:
+            self.file.unlink(missing_ok=True)  # meant for an earlier life
+        signal.signal(signal.SIGUSR1, self._note)
+        # Not below torchrun, which says by SIGTERM that another process has died.
+        if world.size > 1 and "SLURM_STEP_ID" in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ:
+            signal.signal(signal.SIGTERM, self._note)
+
+    def agreed(self) -> bool:
+        """The same answer in every process, after the same step; every process calls it."""
+        now = time.monotonic()
+        if self._world.leads and now - self._looked >= LOOK_SECONDS:
+            self._looked = now
+            self._asked = self._asked or self.file.exists()
+        return self._asked if self._world.size == 1 else any_of(self._world, self._asked)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
