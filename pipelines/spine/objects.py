@@ -336,6 +336,7 @@ def _says(error: Exception, words: Iterable[str]) -> bool:
 def _words(error: Exception) -> str:
     """The beginning and the end of what may be a page of a client's own words: the reason stands at either."""
     text = " ".join(str(error).split())
+    text = text[max(text.find("AWS Error"), 0) :]  # before it the key stands again, which we name ourselves
     return text if len(text) <= 500 else f"{text[:200]} ... {text[-250:]}"
 
 
