@@ -84,6 +84,11 @@ class Plan:
         """Where the first half left the unit's lines; no file where it has none."""
         return self.prepared.place(unit, f"{LINES_OUTPUT}-{unit.name}.parquet")
 
+    def has_lines(self, unit: Unit) -> bool:
+        """Whether the first half left a file of lines."""
+        name = storage.name_of(self.lines_file(unit))
+        return any(shard.name == name for shard in self.prepared_receipt(unit).shards)
+
     def finishing(self, unit: Unit, repeated: str) -> Unit:
         """The unit as the second half takes it: its prepared file, and a digest of the lines that it loses."""
         receipt = self.prepared_receipt(unit)
@@ -188,14 +193,18 @@ class FinishUnit:
         yield Outcome(evidence={"repeated_lines": _removed_rows(unit.source, removed)})
 
 
-class Prepare(beam.DoFn):
-    """(number, unit) -> (source, number)."""
+class _OnPlan(beam.DoFn):
+    """A step that knows the plan. Each asks for the release: a worker that starts late may do the last step alone."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
 
     def setup(self) -> None:
         self._plan.release.expect_here()
+
+
+class Prepare(_OnPlan):
+    """(number, unit) -> (source, number)."""
 
     def process(self, element: tuple[int, Unit]) -> Iterator[tuple[str, int]]:
         index, unit = element
@@ -205,11 +214,8 @@ class Prepare(beam.DoFn):
         yield unit.source, index
 
 
-class SpreadLines(beam.DoFn):
+class SpreadLines(_OnPlan):
     """(source, numbers of its units) -> ((number of a range of hashes, how many ranges), numbers)."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
 
     def process(self, element: tuple[str, Iterable[int]]) -> Iterator[tuple[tuple[int, int], list[int]]]:
         indexes = sorted(element[1])
@@ -226,11 +232,8 @@ class SpreadLines(beam.DoFn):
                 yield (partition, num_partitions), indexes
 
 
-class CountLines(beam.DoFn):
+class CountLines(_OnPlan):
     """(range of hashes, numbers of a source's units) -> (number, packed LINE records that the unit must know)."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
 
     def process(self, element: tuple[tuple[int, int], list[int]]) -> Iterator[tuple[int, bytes]]:
         (partition, num_partitions), indexes = element
@@ -244,22 +247,24 @@ class CountLines(beam.DoFn):
 
     def _lines(self, index: int, first: int, last: int) -> Lines:
         """The LINE records of a unit within a range of hashes."""
+        unit = self._plan.units[index]
         within = [("first", "<=", pa.scalar(last, pa.uint64())), ("last", ">=", pa.scalar(first, pa.uint64()))]
         try:
-            with storage.open_input(self._plan.lines_file(self._plan.units[index]), LINES_READ_BYTES) as file:
+            with storage.open_input(self._plan.lines_file(unit), LINES_READ_BYTES) as file:
                 rows = pq.read_table(file, columns=["records"], filters=within, use_threads=False)
         except FileNotFoundError:
+            if self._plan.has_lines(unit):
+                raise CorpusmillError(
+                    "the lines of a prepared unit are gone", where=self._plan.lines_file(unit), hint="run again"
+                ) from None
             return NO_LINES
         lines = np.frombuffer(b"".join(rows["records"].to_pylist()), LINE)
         begin = np.searchsorted(lines["hash"], np.uint64(first), side="left")
         return lines[begin : np.searchsorted(lines["hash"], np.uint64(last), side="right")]
 
 
-class Finish(beam.DoFn):
+class Finish(_OnPlan):
     """(number, that it is prepared, its repeated lines) -> the unit's name, once its shards and receipt lie in the cache."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
 
     def process(self, element: tuple[int, Mapping[str, Iterable[bytes]]]) -> Iterator[str]:
         index, groups = element

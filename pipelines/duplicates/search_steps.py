@@ -134,6 +134,9 @@ class WriteCounts(beam.DoFn):
     def __init__(self, plan: Plan, of: Round) -> None:
         self._plan, self._of = plan, of
 
+    def setup(self) -> None:
+        self._plan.release.expect_here()
+
     def process(self, element: tuple[None, Iterable[tuple[dict[str, int], int, bytes]]]) -> Iterator[int]:
         said = list(element[1])
         for kind in (BANDS, FINGERPRINTS):
