@@ -20,6 +20,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
+from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 
 WORKERS = "CORPUSMILL_WORKERS"
@@ -143,6 +144,8 @@ def _from_file(path: Path) -> list[str]:
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CorpusmillError(f"not valid YAML: {' '.join(str(error).split())}", where=str(path)) from None
+    except OSError as error:  # a folder, or no right to read it
+        raise storage.explained(error, path) from None
     if not isinstance(document, dict):
         raise CorpusmillError("not a mapping of Beam options", where=str(path), expected="runner: FlinkRunner")
     options = []

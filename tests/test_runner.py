@@ -120,6 +120,11 @@ def test_a_missing_runner_file_is_said_to_be(tmp_path: Path, monkeypatch: pytest
     )
 
 
+def test_a_folder_is_no_runner_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORPUSMILL_RUNNER", str(tmp_path))
+    assert message() == f"{tmp_path}: is a directory"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -112,3 +112,12 @@ def test_json_is_sorted_keeps_other_scripts_and_refuses_nan() -> None:
     assert dump({"b": 1, "a": "日本"}) == '{\n  "a": "日本",\n  "b": 1\n}\n'
     with pytest.raises(ValueError, match="not JSON compliant"):
         dump(float("nan"))
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "7", "null"])
+def test_damaged_places_are_an_error_for_people(text: str, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "clean")
+    (folder / "places.json").write_text(text)
+    said = message(lambda: read_manifest(folder))
+    assert f"{folder / 'places.json'}: damaged: " in said
+    assert said.endswith("hint: run `dvc repro --force --single-item clean`: only what is missing is computed")

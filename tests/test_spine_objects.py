@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from stores import Store, free_port, gcs_server, s3_server
 
-from pipelines.spine import local_cache, objects, storage
+from pipelines.spine import local_cache, objects, storage, uploads
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import Shard
@@ -181,6 +181,24 @@ def test_a_source_that_was_replaced_under_its_name_is_copied_again(store: Store,
     assert storage.local_copy(place).read_text() == "of January"
     storage.write_text(place, "of February")
     assert storage.local_copy(place).read_text() == "of February"
+
+
+def test_a_file_that_is_written_while_it_is_sent_does_not_lie_under_its_old_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, root = tmp_path / "model", tmp_path / "root"
+    file.write_text("of January")
+    sha256_file = storage.sha256_file
+
+    def hashed_just_before_it_is_written(path: Path) -> str:
+        found = sha256_file(path)
+        file.write_text("of February")
+        return found
+
+    monkeypatch.setattr(storage, "sha256_file", hashed_just_before_it_is_written)
+    with pytest.raises(CorpusmillError, match="the file changed while it was copied"):
+        uploads.uploaded_file(file, str(root))
+    assert [path for path in root.rglob("*") if path.is_file()] == []
 
 
 def test_making_room_takes_old_copies_and_leftovers_and_nothing_of_others(

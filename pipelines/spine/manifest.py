@@ -143,12 +143,13 @@ def read_manifest(folder: str | Path) -> Manifest:
 
 def _read_places(path: Path) -> dict[str, str]:
     try:
-        places = json.loads(path.read_text(encoding="utf-8"))
+        places = dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise CorpusmillError(f"damaged: {error}", where=str(path), hint="delete it and rerun") from None
-    return {str(name): str(place) for name, place in dict(places).items()}
+    except (ValueError, TypeError) as error:
+        hint = f"run `dvc repro --force --single-item {path.parent.name}`: only what is missing is computed"
+        raise CorpusmillError(f"damaged: {error}", where=str(path), hint=hint) from None
+    return {str(name): str(place) for name, place in places.items()}
 
 
 def dump(value: object) -> str:

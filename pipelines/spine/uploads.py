@@ -36,8 +36,10 @@ class _Copy:
 
 def uploaded_file(path: str | Path, root: str) -> str:
     """The place of a copy of the file in the root; the copy is made where it is missing."""
+    stamp = stamp_of(path)  # before the hash: a file that is written meanwhile must not lie under its old one
     place = _place(root, storage.sha256_file(path), path)
-    storage.copy_in(path, place)
+    if storage.size_of(place) != Path(path).stat().st_size:
+        _send_one(_Copy(str(path), place, stamp))
     return place
 
 
