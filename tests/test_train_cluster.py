@@ -42,31 +42,27 @@ def wait_for(condition: Callable[[], object], said: Callable[[], object]) -> Non
 def test_a_launcher_that_is_killed_ends_the_other_and_both_go_on_to_the_weights_of_one_machine(
     pair: WarmPair, tmp_path: Path
 ) -> None:
-    long = {"steps": 80, "checkpoint_every": 10, "evaluate_every": 80, "val_rows": 4}
-    machines = [Machine(tmp_path / "a"), Machine(tmp_path / "b")]
-    for machine in (*machines, pair.machines[0]):
-        machine.configure(**long)
+    for machine in pair.machines:
+        machine.configure(steps=80, checkpoint_every=10, evaluate_every=80, val_rows=4)
     cache = tmp_path / "shared"
     with cables() as ends:
-        first = Launched(machines, ends, cache)
+        first = Launched(pair.machines, ends, cache)
         try:
             wait_for(lambda: list(cache.glob("train/*/latest")), first.said)
             first.processes[1].kill()
             assert first.wait() == [1, -signal.SIGKILL]
         finally:
             first.end()
-        assert "error: process 0 of 2: another process has ended" in first.said()[0]
-        again = Launched(machines, ends, cache)
-        try:
-            assert again.wait() == [0, 0], again.said()
-        finally:
-            again.end()
-    assert re.search(r"pretrain goes on after step \d+0\n.* on 2 machines; \S+ leads and publishes\n", again.said()[0])
-    assert not (machines[1].folder / "data" / "pretrain").exists()
-    assert not (machines[1].folder / "logs").exists()
+    assert "error: process 0 of 2: another process has ended" in first.said()[0]
+    again = pair.run(*OPTIONS, "--cache", str(cache))
+    assert [status for status, _ in again] == [0, 0], again
+    assert re.search(r"pretrain goes on after step \d+0\n.* on 2 machines; \S+ leads and publishes\n", again[0][1])
+    for name in ("data/pretrain", "logs"):
+        assert not (pair.machines[1].folder / name).exists()
+    model = pair.machines[0].model
     uninterrupted = pair.run(*OPTIONS, "--cache", str(tmp_path / "one"), one_machine=True)
     assert [status for status, _ in uninterrupted] == [0, 0], uninterrupted
-    assert pair.machines[0].model == machines[0].model
+    assert pair.machines[0].model == model
 
 
 def test_machines_that_differ_are_named_before_a_step(pair: WarmPair, tmp_path: Path) -> None:
@@ -106,6 +102,19 @@ def test_a_machine_that_falls_silent_ends_the_others(pair: WarmPair) -> None:
         r"error: process 0 on \S+: process 1 on node-b has said nothing for 2 s\n  hint: look whether", said
     )
     assert "the place where the processes met has not answered for 2 s" in woken
+
+
+def test_the_others_end_after_the_one_that_publishes(pair: WarmPair, tmp_path: Path) -> None:
+    for machine in pair.machines:
+        machine.configure(steps=3)
+    argv = (*OPTIONS, "--cache", str(tmp_path))
+    killed = pair.run(*argv, env={"CORPUSMILL_KILL_AT": "pretrain:linked"})
+    assert [status for status, _ in killed] == [-signal.SIGKILL, 1], killed
+    assert "error: process 1 of 2: another process has ended" in killed[1][1]
+
+
+def test_a_machine_that_reads_its_checkpoint_for_long_is_not_lost(pair: WarmPair) -> None:
+    assert pair.run("--late", "4", module="two_machines", env={"CORPUSMILL_LOST_SECONDS": "1"}) == [(0, ""), (0, "")]
 
 
 def test_a_machine_that_does_not_come_and_a_host_that_is_none_are_named(pair: WarmPair) -> None:
@@ -237,6 +246,9 @@ def test_a_file_asks_a_run_to_stop_as_a_signal_does(tmp_path: Path) -> None:
         (tmp_path / "stop").touch()  # of an earlier life
         request = StopRequest(tmp_path, world)
         assert not request.agreed()
+        file, request.file, request._looked = request.file, tmp_path / ("x" * 300), 0.0
+        assert not request.agreed()  # the disk refuses to answer
+        request.file = file
         os.kill(os.getpid(), signal.SIGUSR1)
         assert request.agreed()
         asked = StopRequest(tmp_path, world)

@@ -152,13 +152,23 @@ class WarmPair:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Compares two machines, each with the checkpoint folder on its command line; ``--silent``: one is halted a while."""
+    """Compares two machines, each with the checkpoint folder on its command line.
+
+    ``--silent``: one is halted for some seconds while it trains; ``--late``: it begins to train some seconds later.
+    """
+    import torch.distributed as dist
+
     from train.nodes import expect_alike
     from train.pulse import pulse
     from train.world import join_world, left_at_end
 
     world = join_world()
     with left_at_end(world):
+        if argv[0] == "--late":
+            if not world.leads:
+                time.sleep(float(argv[1]))
+            with pulse(world, {0: "node-a", 1: "node-b"}):
+                return dist.barrier()
         if argv[0] != "--silent":
             expect_alike(world, "train.pretrain", (), OPTIONS[1], Path(OPTIONS[3]), Path(argv[0]))
             return
