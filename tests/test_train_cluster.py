@@ -119,10 +119,10 @@ def test_a_machine_that_reads_its_checkpoint_for_long_is_not_lost(pair: WarmPair
 
 def test_a_machine_that_does_not_come_and_a_host_that_is_none_are_named(pair: WarmPair) -> None:
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_PORT": "0", "CORPUSMILL_JOIN_SECONDS": "1"}
-    status, said = pair.runs[0].run("train.pretrain", OPTIONS, **alone, MASTER_ADDR="127.0.0.1")
+    status, said = pair.runs.run("train.pretrain", OPTIONS, **alone, MASTER_ADDR="127.0.0.1")
     assert (status, said.count("error:"), "Traceback" in said) == (1, 1, False)
     assert "the processes did not meet\n  expected: all 2 at 127.0.0.1:0 within 1 s (CORPUSMILL_JOIN_SECONDS)" in said
-    status, said = pair.runs[0].run("train.pretrain", OPTIONS, **{**alone, "RANK": "1"}, MASTER_ADDR="nowhere.invalid")
+    status, said = pair.runs.run("train.pretrain", OPTIONS, **{**alone, "RANK": "1"}, MASTER_ADDR="nowhere.invalid")
     assert "waiting for nowhere.invalid: no such host yet" in said
     assert (status, "finds no address for nowhere.invalid: give MASTER_ADDR" in said) == (1, True), said
 
@@ -199,7 +199,7 @@ def test_slurm_ends_a_run_before_its_time_limit_and_queues_it_again(pair: WarmPa
     given = {"input": machine.pack, "tokenizer": machine.tokenizer, "params": machine.folder / "params.yaml",
              "cache": machine.folder / ".cache", "output": tmp_path / "out"}  # fmt: skip
     argv = [part for name, value in given.items() for part in (f"--{name}", str(value))]
-    status, said = pair.runs[0].run("train.pretrain", argv, **environment)
+    status, said = pair.runs.run("train.pretrain", argv, **environment)
     assert (status, f"pretrain goes on after step {step}" in said) == (-signal.SIGKILL, True), said
 
 
@@ -225,12 +225,12 @@ esac
 
 def test_a_slurm_task_that_knows_no_place_to_meet_says_what_to_set(pair: WarmPair) -> None:
     task = {"SLURM_PROCID": "1", "SLURM_LOCALID": "0", "SLURM_STEP_NUM_TASKS": "4"}
-    status, said = pair.runs[0].run("train.pretrain", OPTIONS, **task)
+    status, said = pair.runs.run("train.pretrain", OPTIONS, **task)
     assert (status, "Slurm task 1 of 4: MASTER_ADDR and MASTER_PORT not set" in said) == (1, True), said
 
 
 def test_a_launcher_gets_the_module_and_its_status_is_the_runs(pair: WarmPair) -> None:
-    run = pair.runs[0]
+    run = pair.runs
     status, said = run.run("train.pretrain", OPTIONS, CORPUSMILL_LAUNCHER="sh -c 'echo $0 $#; exit 75'")
     assert (status, said) == (75, "train.pretrain 6\n")
     status, said = run.run("train.pretrain", ["--output", "elsewhere"], CORPUSMILL_LAUNCHER="true")
