@@ -87,6 +87,10 @@ def serve(modules: Sequence[str]) -> None:
     """Answers requests until there are none."""
     for module in modules:
         importlib.import_module(module)
+    if "apache_beam" in sys.modules:
+        import quick_beam
+
+        quick_beam.quicken()
     for line in sys.stdin:
         children = []
         for request in json.loads(line):
