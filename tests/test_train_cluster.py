@@ -177,7 +177,8 @@ def test_slurm_ends_a_run_before_its_time_limit_and_queues_it_again(pair: WarmPa
     environment = {
         **os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHON": sys.executable, "PYTHONPATH": str(ROOT),
         "SLURM_JOB_NODELIST": "node-[a-b]", "SLURM_JOB_ID": str(os.getpid()), "DS_ACCELERATOR": "cpu",
-        "SLURM_NTASKS": "2", "SLURM_PROCID": "0", "GLOO_SOCKET_IFNAME": "lo", "TMPDIR": str(tmp_path),
+        "SLURM_NTASKS": "2", "SLURM_CPUS_PER_TASK": "8", "SLURM_PROCID": "0", "GLOO_SOCKET_IFNAME": "lo",
+        "TMPDIR": str(tmp_path),
     }  # fmt: skip
     with open(tmp_path / "log.txt", "wb") as log:
         job = subprocess.Popen(
@@ -195,6 +196,7 @@ def test_slurm_ends_a_run_before_its_time_limit_and_queues_it_again(pair: WarmPa
     (pointer,) = machine.folder.glob(".cache/train/*/latest")
     assert pointer.read_text() == f"step-{int(step):09}\n"
     assert (machine.folder / "requeued").read_text() == f"{os.getpid()}\n"
+    assert (machine.folder / "cores").read_text() == "8\n"
     environment = {"CORPUSMILL_KILL_AT": "pretrain:start"}
     given = {"input": machine.pack, "tokenizer": machine.tokenizer, "params": machine.folder / "params.yaml",
              "cache": machine.folder / ".cache", "output": tmp_path / "out"}  # fmt: skip
@@ -210,6 +212,7 @@ export SLURM_STEP_NUM_TASKS=2 SLURM_STEP_ID=0 SLURM_LOCALID=0
 SLURM_PROCID=0 "$@" & first=$!
 SLURM_PROCID=1 "$@" & second=$!
 echo $second > task-1.pid
+echo $SRUN_CPUS_PER_TASK > cores
 wait $first; status=$?
 wait $second; other=$?
 [ $other -gt $status ] && status=$other
@@ -233,6 +236,8 @@ def test_a_launcher_gets_the_module_and_its_status_is_the_runs(pair: WarmPair) -
     run = pair.runs
     status, said = run.run("train.pretrain", OPTIONS, CORPUSMILL_LAUNCHER="sh -c 'echo $0 $#; exit 75'")
     assert (status, said) == (75, "train.pretrain 6\n")
+    asked = "sh -c 'trap \"exit 75\" USR1; sleep 0.5; kill -USR1 $PPID; sleep 5 & wait'"  # it hears of it as srun would
+    assert run.run("train.pretrain", OPTIONS, CORPUSMILL_LAUNCHER=asked) == (75, "")
     status, said = run.run("train.pretrain", ["--output", "elsewhere"], CORPUSMILL_LAUNCHER="true")
     assert (status, "elsewhere: the launcher has ended well, and the output is not here" in said) == (1, True)
     status, said = run.run("train.pretrain", OPTIONS, CORPUSMILL_LAUNCHER="no-such-program python -m")
