@@ -85,8 +85,12 @@ class PipelineRuns(WarmRuns):
 
 def serve(modules: Sequence[str]) -> None:
     """Answers requests until there are none."""
+    from pipelines.spine.lineage import OUR_PACKAGES, module_files
+
     for module in modules:
         importlib.import_module(module)
+        if module.partition(".")[0] in OUR_PACKAGES:
+            module_files(module)  # reads each source once, a quarter of a short run's CPU
     if "apache_beam" in sys.modules:
         import quick_beam
 
