@@ -28,6 +28,7 @@ from bench.tools import Usage, run_alone
 from pipelines.duplicates.plan import DedupParams
 from pipelines.duplicates.proposals import propose_pairs
 from pipelines.duplicates.references import DROP, KEYED, PAIR, VERIFIED, make_refs, unpack
+from pipelines.duplicates.search_steps import pairs_of
 from pipelines.duplicates.signing import fixed_lists_array, sign
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.params import load_params
@@ -134,9 +135,8 @@ def simulate(records: int, max_bucket: int) -> int:
     """Proposes the pairs of a synthetic partition; returns how many."""
     if not records:
         return 0
-    keyed = unpack([synthetic(records, SEED)], KEYED)
-    _, documents = np.unique(keyed["ref"], return_inverse=True)
-    return len(propose_pairs(keyed["key"], documents, max_bucket).pairs)
+    _, pairs = pairs_of(unpack([synthetic(records, SEED)], KEYED), max_bucket, lambda refs: np.arange(len(refs)))
+    return len(pairs)
 
 
 def run_simulation(records: int) -> Usage:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.spine.errors import CorpusmillError
+from bench.tools import expect_success
 
 INTERVAL_SECONDS = 0.2
 
@@ -77,10 +77,7 @@ def run_tree(command: Sequence[str], environment: Mapping[str, str] | None = Non
             watch.join()
         seconds = time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            messages.seek(0)
-            said = messages.read().decode(errors="replace").strip().splitlines()
-            raise CorpusmillError("a measured process failed", where=" ".join(command[:3]), got="\n".join(said[-12:]))
+        expect_success(process.returncode, command, messages)
     peaks = [max(column) for column in zip(*samples, strict=True)]
     cpu = used.ru_utime + used.ru_stime
     first = min(cpu, peaks[3]) if peaks[2] > 1 else cpu

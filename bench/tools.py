@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bench.dumps import Dump
 from bench.peers import MWPARSERFROMHELL, WIKIEXTRACTOR, mwparserfromhell_python, wikiextractor_python
@@ -54,6 +54,18 @@ def stage_command(dump: Path, language: str, scratch: Path) -> list[str]:
     return [sys.executable, "-m", "pipelines.extract", *named, *places]
 
 
+def expect_success(returncode: int, command: Sequence[str], messages: IO[bytes]) -> None:
+    """Passes when a measured command has ended well.
+
+    Raises:
+        CorpusmillError: it failed; the last lines of its messages are in it.
+    """
+    if returncode:
+        messages.seek(0)
+        said = messages.read().decode(errors="replace").strip().splitlines()
+        raise CorpusmillError("a measured process failed", where=" ".join(command[:3]), got="\n".join(said[-12:]))
+
+
 def run_alone(command: Sequence[str], num_cores: int = 1, environment: Mapping[str, str] | None = None) -> Usage:
     """Runs ``command`` to its end, held to the last ``num_cores`` cores.
 
@@ -73,10 +85,7 @@ def run_alone(command: Sequence[str], num_cores: int = 1, environment: Mapping[s
         _, status, used = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            messages.seek(0)
-            said = messages.read().decode(errors="replace").strip().splitlines()
-            raise CorpusmillError("a measured process failed", where=" ".join(command[:3]), got="\n".join(said[-8:]))
+        expect_success(process.returncode, command, messages)
     return Usage(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
 

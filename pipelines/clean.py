@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> None:
             run_units(job, units, CleanUnit(job.params, plan.quality_model), cache=plan.finished)
             return
         with Display("clean", "documents", units, plan.heartbeat):
-            run_pipeline(job, lambda root: root | beam.Create(list(enumerate(units))) | CleanDocuments(plan))
+            run_pipeline(job, lambda root: root | beam.Create(list(enumerate(units))) | CleanDocuments(plan), units)
         job.publish_units(plan.finished_units(), "documents", cache=plan.finished)
         storage.delete_tree(plan.pointers)
 

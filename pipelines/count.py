@@ -209,7 +209,7 @@ def main(argv: Sequence[str]) -> None:
         counted, merged, heartbeat = job.unit_cache(), job.unit_cache(".merged"), job.heartbeat()
         transform = CountPreTokens(job, counted, merged, heartbeat)
         with Display("count", "bytes", units, heartbeat):
-            run_pipeline(job, lambda root: root | beam.Create(units) | transform)
+            run_pipeline(job, lambda root: root | beam.Create(units) | transform, units)
         _publish(job, units, counted, merged)
 
 

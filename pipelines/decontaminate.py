@@ -184,7 +184,7 @@ def _find(job: Job, units: Sequence[Unit], work: FindContaminated, cache: UnitCa
     heartbeat = job.heartbeat()
     transform = ProcessUnits(work, cache, heartbeat, job.release)
     with Display("decontaminate", "documents", units, heartbeat):
-        run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform)
+        run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform, units)
 
 
 def _documents_by_set(units: Sequence[Unit], cache: UnitCache) -> Counter[str]:

@@ -175,7 +175,7 @@ def _search(job: Job, plan: Plan) -> str:
 
     def run(step: str, transform: beam.PTransform) -> None:
         if plan.files.finished(step) is None:
-            run_pipeline(job, lambda root: root | beam.Create(numbered) | transform)
+            run_pipeline(job, lambda root: root | beam.Create(numbered) | transform, plan.units)
             plan.files.finish(step)
 
     with Display("dedup", "documents", plan.units, plan.heartbeat):
@@ -188,7 +188,7 @@ def _search(job: Job, plan: Plan) -> str:
             run(f"pass{len(passes)}", VerifyPairs(plan, rounds))
             passes += next_pass(plan, rounds)
         # Never marked as done: a unit that is whole costs a look, one that was damaged since is decided again.
-        run_pipeline(job, lambda root: root | beam.Create(numbered) | DecideUnits(plan, len(passes) - 1))
+        run_pipeline(job, lambda root: root | beam.Create(numbered) | DecideUnits(plan, len(passes) - 1), plan.units)
     text = dump(describe_search(plan, passes))
     storage.write_text(found, text)
     return text

@@ -2,12 +2,12 @@
 
     bytes and number of the units  ->  default_workers  ->  1, or one process a core
 
-A worker process starts in about 3 s of CPU and holds some 350 MB before it has read anything, so a small corpus is done
-sooner in the launching process. From which size on several are faster was measured by stage; `dedup` starts its workers
-anew in each of its steps and gains last. ``CORPUSMILL_WORKERS`` goes before all this, and no number changes a byte.
+Two worker processes cost some 5 s of CPU to start and 200 MB each before they have read anything, so a small corpus is
+done sooner in the launching process. From which size on two are faster was measured by stage; `dedup` starts its workers
+anew for each round and gains last. ``CORPUSMILL_WORKERS`` goes before all this, and no number changes a byte.
 
-Memory: each worker counts with what the largest one held at 1 GB and at 2 GB of text; no more are started than fit into
-what is free. The measurements: ``python -m bench.scale_up``, docs/scaling.md.
+Memory: a worker counts with the most that one held at 1 GB and at 2 GB of text; no more are started than fit into what is
+free. How it was measured: docs/scaling.md.
 """
 
 import os
@@ -25,7 +25,7 @@ class Cost:
     """What several workers of a stage need.
 
     Attributes:
-        min_bytes: of the units' input, compressed as it lies, from which on two workers are faster than one.
+        min_bytes: of the units' input as it lies, mostly compressed, from which on two workers are faster than one.
         worker_bytes: the most memory that one was seen to hold.
     """
 
@@ -35,14 +35,16 @@ class Cost:
 
 #: A stage that is not here is never large: `quality` reads samples.
 COSTS = {
-    "extract": Cost(60 * MB, 450 * MB),
+    "extract": Cost(24 * MB, 450 * MB),
     "clean": Cost(20 * MB, 750 * MB),
-    "dedup": Cost(400 * MB, 500 * MB),
-    "decontaminate": Cost(40 * MB, 400 * MB),
-    "shard": Cost(60 * MB, 1_500 * MB),
-    "count": Cost(60 * MB, 550 * MB),
-    "pack": Cost(120 * MB, 600 * MB),
+    "dedup": Cost(1_600 * MB, 500 * MB),
+    "decontaminate": Cost(60 * MB, 400 * MB),
+    "shard": Cost(65 * MB, 1_500 * MB),
+    "count": Cost(40 * MB, 600 * MB),
+    "pack": Cost(180 * MB, 600 * MB),
 }
+#: Kinds of raw files that are read so fast that they are worth workers at so many times the size that dumps and pages are.
+TABLES, TABLES_TIMES = ("arrow", "csv", "hf", "jsonl", "parquet"), 12
 
 
 def default_workers(stage: str, units: Sequence[Unit], root: Path = Path("/")) -> int:
@@ -54,9 +56,14 @@ def default_workers(stage: str, units: Sequence[Unit], root: Path = Path("/")) -
         root: of the file system in which the kernel says what this process may use.
     """
     cost = COSTS.get(stage)
-    if cost is None or sum(unit.bytes for unit in units) < cost.min_bytes:
+    if cost is None or sum(map(_worth, units)) < cost.min_bytes:
         return 1
     return max(1, min(num_cores(root), len(units), free_bytes(root) // cost.worker_bytes))
+
+
+def _worth(unit: Unit) -> int:
+    """Its bytes, of a table the part that would take as long if it were a dump."""
+    return unit.bytes // (TABLES_TIMES if unit.setting("kind") in TABLES else 1)
 
 
 def num_cores(root: Path = Path("/")) -> int:

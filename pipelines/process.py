@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import apache_beam as beam
 
 from pipelines import remote_jobs
+from pipelines.local_workers import default_workers
 from pipelines.runner import local_processes, runner_options
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.lineage import Release
@@ -76,18 +77,20 @@ def process_units(job: Job, units: Sequence[Unit], work: Work, cache: UnitCache,
     """
     heartbeat = job.heartbeat()
     transform = ProcessUnits(work, cache, heartbeat, job.release)
+    left = [unit for unit, receipt in zip(units, cache.receipts(units), strict=True) if receipt is None]
     with Display(job.stage.name, takes or work.counts, units, heartbeat):
-        run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform)
+        run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform, left)
 
 
-def run_pipeline(job: Job, build: Callable[[beam.Pipeline], object]) -> None:
+def run_pipeline(job: Job, build: Callable[[beam.Pipeline], object], units: Sequence[Unit] = ()) -> None:
     """Builds and runs a pipeline to its end; an error of ours in a worker surfaces as itself.
 
     Args:
         job: the run, with the runner's options.
         build: a function from the pipeline's root to its last collection.
+        units: those that it works on; how large they are says whether several local processes are worth starting.
     """
-    options = runner_options(job.runner_args)
+    options = runner_options(job.runner_args, default_workers(job.stage.name, units))
     remote_jobs.prepare(options, job.stage.name, job.store, job.progress_folder)
     try:
         with remote_jobs.messages(options):

@@ -1,7 +1,8 @@
 """A pipeline that runs elsewhere, for the person who waits: where it is, how it goes, why it failed, how it ends.
 
-Dataflow's job id, console link, states and messages go to standard error, a line each; everything that Beam says of it
-goes to ``logs/beam-jobs.log``. A failed job is one error of ours. Ctrl-C cancels the job, which would go on costing.
+Job id, console link, states and messages of Dataflow, and warnings of others, go to standard error, a line each; all
+that Beam says goes to ``logs/beam-jobs.log``. A failed job is one error of ours. Ctrl-C cancels the job: it would go on
+costing.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from urllib.parse import urlparse
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, PortableOptions
 from apache_beam.runners.runner import PipelineResult
 
-from pipelines.runner import kind_of
+from pipelines.runner import WITH_JOB_SERVER, kind_of
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 
@@ -87,33 +88,36 @@ def wait(result: PipelineResult) -> None:
 
 @contextlib.contextmanager
 def messages(options: PipelineOptions) -> Iterator[None]:
-    """Shows how a Dataflow job goes while the block runs, and keeps all that Beam says of it in a file."""
-    if kind_of(options) != "dataflow":
+    """Shows how a job elsewhere goes while the block runs, and keeps all that Beam says of it in a file."""
+    kind = kind_of(options)
+    if kind not in ("dataflow", *WITH_JOB_SERVER):
         yield
         return
-    logger = logging.getLogger("apache_beam")
+    # What a job server says of a job, Beam logs under no name.
+    logger = logging.getLogger("apache_beam" if kind == "dataflow" else None)
     JOB_LOG.parent.mkdir(parents=True, exist_ok=True)
-    handlers = [_OnTerminal(), logging.FileHandler(JOB_LOG, encoding="utf-8")]
-    handlers[1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    level, logger.propagate = logger.level, False
+    in_file = logging.FileHandler(JOB_LOG, encoding="utf-8")
+    in_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    before = logger.handlers, logger.level, logger.propagate
+    logger.handlers, logger.propagate = [_OnTerminal(kind), in_file], False
     logger.setLevel(logging.INFO)
-    for handler in handlers:
-        logger.addHandler(handler)
     try:
         yield
     except Exception:
         logger.info("what the launching process saw", exc_info=True)
         raise
     finally:
-        for handler in handlers:
-            logger.removeHandler(handler)
-            handler.close()
-        logger.propagate = True
+        logger.handlers, level, logger.propagate = before
         logger.setLevel(level)
+        in_file.close()
 
 
 class _OnTerminal(logging.Handler):
     """A line for each record that a person waits for; of a traceback the first and the last one."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self._kind = kind
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
@@ -123,7 +127,7 @@ class _OnTerminal(logging.Handler):
         lines = [line.strip()[:MOST_CHARS] for line in text.strip().splitlines()]
         short = lines[0] if len(lines) == 1 else f"{lines[0]} ... {lines[-1]}"
         clear = "\r\x1b[K" if sys.stderr.isatty() else ""
-        print(f"{clear}dataflow: {short}", file=sys.stderr, flush=True)
+        print(f"{clear}{self._kind}: {short}", file=sys.stderr, flush=True)
 
 
 def explained(error: Exception, options: PipelineOptions) -> Exception:
@@ -163,7 +167,7 @@ def _of_dataflow(error: Exception, text: str, options: PipelineOptions) -> Excep
     module, name = type(error).__module__.partition(".")[0], type(error).__name__
     if isinstance(error, ImportError) and "apache_beam[gcp]" in text:
         return CorpusmillError(
-            "Beam's client for Google Cloud is not installed", hint="pip install -c constraints.txt 'apache-beam[gcp]'"
+            "Beam's client for Google Cloud is not installed", hint="pip install -c constraints.txt '.[dataflow]'"
         )
     # What Beam says of options and files it cannot use; a ValueError of our own code keeps its traceback.
     refused = isinstance(error, ValueError | RuntimeError) and any(

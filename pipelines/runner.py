@@ -32,9 +32,12 @@ PLACEHOLDER = "YOUR-"
 WITH_JOB_SERVER = ("portable", "flink", "spark")
 
 
-def runner_options(arguments: Sequence[str]) -> PipelineOptions:
+def runner_options(arguments: Sequence[str], workers: int = 1) -> PipelineOptions:
     """Beam's options from the command line, the runner file and the number of workers.
 
+    Args:
+        arguments: of the command line.
+        workers: local processes where no variable says how many.
     Raises:
         CorpusmillError: the runner file is missing, no mapping, holds an option that Beam does not know or a
             placeholder, or the number of workers is no number.
@@ -51,7 +54,7 @@ def runner_options(arguments: Sequence[str]) -> PipelineOptions:
         options = PipelineOptions(given)
     else:
         _refuse_unknown(given)
-        options = PipelineOptions([*_local(os.environ.get(WORKERS, "1")), *given])
+        options = PipelineOptions([*_local(os.environ.get(WORKERS, str(workers))), *given])
     # Our functions are pickled by reference. What __main__ holds, which Beam would send to Dataflow, is not needed.
     options.view_as(SetupOptions).save_main_session = False
     return options

@@ -34,7 +34,7 @@ from pipelines.spine.progress import Heartbeat
 from pipelines.spine.stage import Job, Stage, opened
 from pipelines.spine.units import Unit, UnitCache, UnitInput, manifest_inputs, plan_documents
 from pipelines.spine.work import run_unit
-from pipelines.splitting.drawing import PARTS, shares_that_fit
+from pipelines.splitting.drawing import FINE, PARTS, num_parts, shares_that_fit
 from pipelines.splitting.joining import LISTS, join_units, with_lists
 from pipelines.splitting.steps import DrawUnit, IndexUnit, ShardParams, ShardUnit, index_unit, read_arrow
 
@@ -116,14 +116,20 @@ def _expect_few(params: ShardParams, units: Sequence[Unit], drawn: UnitCache) ->
             f"val has {numbers['val']:,} documents, test {numbers['test']:,}: too many to check all others against",
             where="params.yaml: shard", expected=f"at most {most:,} in both (shard.max_eval_documents)",
             got=f"{sum(numbers.values()):,}",
-            hint=f"val_per_10000: {val} and test_per_10000: {test} would fit; or raise max_eval_documents, which costs "
+            hint=f"val_per_10000: {val:g} and test_per_10000: {test:g} would fit; or raise max_eval_documents, which costs "
             "40 bytes a shingle of them",
         )  # fmt: skip
 
 
 def _check(params: ShardParams) -> None:
     """Raises CorpusmillError for what makes no sense, before a worker begins."""
-    if params.val_per_10000 + params.test_per_10000 >= PARTS:
+    for name in ("val_per_10000", "test_per_10000"):
+        share = getattr(params, name)
+        if num_parts(share) / FINE != share:
+            raise CorpusmillError(
+                "more than three decimals", where=f"params.yaml: shard.{name}", got=share, hint=f"{share:.3f}"
+            )
+    if num_parts(params.val_per_10000) + num_parts(params.test_per_10000) >= PARTS:
         raise CorpusmillError("val and test leave nothing to train on", where="params.yaml: shard")
     for name in ("val_per_10000", "test_per_10000", "max_eval_documents", "min_unit_mb"):
         if getattr(params, name) < 0:

@@ -3,7 +3,9 @@
 Workers run in another process, environment and folder; all that they share with the launching process is the bucket.
 """
 
+import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +20,8 @@ from clean_environment import build_project, create_environment, install, run_py
 from dataflow_runs import STAGES, SUBMITTED, command, same_shards, same_texts, start, write_workspace
 from stores import free_port, s3_server
 from warm_runs import PipelineRuns
+
+from pipelines.spine import storage
 
 JOB_SERVER = "apache_beam.runners.portability.local_job_service_main"
 #: Of the documented command: it starts a process a job, each of which imports Beam for two seconds.
@@ -137,3 +141,25 @@ def test_the_documented_commands_run_a_stage_with_a_root_on_a_shared_disk(flow: 
     assert process.returncode == 0, said[-2000:]
     same_texts(flow / "here" / "extract", flow / "documented" / "extract")
     same_shards(flow / "here" / "extract", flow / "documented" / "extract", f"{root}/units/")
+
+
+def test_an_error_in_a_worker_elsewhere_is_a_few_lines(flow: Path, cluster: Cluster) -> None:
+    shutil.copytree(flow / "there" / "extract", flow / "damaged" / "extract")
+    path = flow / "damaged" / "extract" / "places.json"
+    places = json.loads(path.read_text())
+    for name, place in places.items():
+        places[name] = place.replace("/corpus/", "/damaged/")
+        with storage.publishing(places[name]) as file:  # as long as it was, and no Parquet file
+            file.write(bytes((flow / "here" / "extract" / name).stat().st_size))
+    path.write_text(json.dumps(places))
+    shutil.rmtree(cluster.folder / "elsewhere" / "copies")  # the workers hold the right bytes
+    there = cluster.environment(cluster.threads_port, f"{cluster.bucket}/damaged")
+    module, *arguments = command("clean", flow / "workspace", flow / "damaged")
+    status, said = cluster.runs.run(module, arguments, **there)
+    assert status == 1
+    lines = said.splitlines()
+    assert lines[-4].endswith(".parquet: the object holds other bytes than declared")
+    assert lines[-1] == "  hint: delete the object and run the stage that wrote it again"
+    assert len(lines) < 12, said
+    assert "Traceback" not in said.replace("portable: Traceback (most recent call last): ...", "")
+    assert not (flow / "damaged" / "clean" / "manifest.json").exists()

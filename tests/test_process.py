@@ -20,6 +20,7 @@ from apache_beam.testing.test_pipeline import TestPipeline as Pipeline  # a name
 from apache_beam.testing.util import assert_that, equal_to
 from corpora import digests, words, write_documents, write_params
 
+from pipelines.local_workers import COSTS, Cost
 from pipelines.process import ProcessUnits, run_units
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.lineage import Release, modules_digest
@@ -62,6 +63,8 @@ class Copy:
             raise BROKEN
         if self.params.fault == "gone":
             Path("/no such folder/dump").read_bytes()
+        if self.params.fault == "who":
+            Path(self.params.ready, str(os.getpid())).touch()
         if self.params.fault == "sleep":
             Path(self.params.ready).write_text("")
             time.sleep(60)
@@ -151,6 +154,20 @@ def test_one_and_two_processes_give_the_same_bytes(
     monkeypatch.setenv("CORPUSMILL_WORKERS", "2")
     main(arguments(documents, tmp_path))
     assert digests(tmp_path / "out") == undisturbed
+
+
+@pytest.mark.parametrize(("min_bytes", "num_processes"), [(1, 2), (1 << 40, 1)])
+def test_all_cores_work_where_nobody_says_how_many_and_the_input_is_worth_it(
+    min_bytes: int, num_processes: int, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CORPUSMILL_WORKERS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    monkeypatch.setitem(COSTS, "test_process", Cost(min_bytes, 1))
+    (tmp_path / "ready").mkdir()
+    main(arguments(documents, tmp_path, fault="who"))
+    found = {path.name for path in (tmp_path / "ready").iterdir()}
+    assert len(found) == num_processes
+    assert (str(os.getpid()) in found) == (num_processes == 1)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -56,6 +56,12 @@ def test_one_setting_runs_several_local_processes(monkeypatch: pytest.MonkeyPatc
     assert options.view_as(DirectOptions).direct_num_workers == 4
 
 
+def test_a_setting_goes_before_the_number_that_a_stage_would_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert runner_options([], 3).view_as(DirectOptions).direct_num_workers == 3
+    monkeypatch.setenv("CORPUSMILL_WORKERS", "1")
+    assert runner_options([], 3).view_as(DirectOptions).direct_num_workers == 1
+
+
 @pytest.mark.parametrize("workers", ["0", "-1", "two", "1.5", "", " 2"])
 def test_a_number_of_workers_that_is_none_is_refused(workers: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORPUSMILL_WORKERS", workers)

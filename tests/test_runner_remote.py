@@ -129,7 +129,7 @@ def test_what_beam_refuses_to_submit_is_one_message() -> None:
         "--extra_packages option.\n  hint: all that Beam says of it is in logs/beam-jobs.log"
     )
     assert explained(ImportError("Google Cloud Dataflow runner not available, please install apache_beam[gcp]")) == (
-        "Beam's client for Google Cloud is not installed\n  hint: pip install -c constraints.txt 'apache-beam[gcp]'"
+        "Beam's client for Google Cloud is not installed\n  hint: pip install -c constraints.txt '.[dataflow]'"
     )
 
 

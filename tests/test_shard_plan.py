@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from corpora import digests, read_rows, words, write_documents, write_params
@@ -11,7 +12,7 @@ from pipelines import shard
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import read_manifest
 from pipelines.spine.units import Unit, UnitInput
-from pipelines.splitting.drawing import draw_parts, shares_that_fit
+from pipelines.splitting.drawing import draw_parts, shares_that_fit, splits_of
 from pipelines.splitting.joining import join_units, members_of, with_lists
 
 PARAMS = {
@@ -59,9 +60,9 @@ def test_small_units_of_a_source_are_joined_and_large_ones_stay_alone() -> None:
 def test_a_joined_unit_keeps_every_input_and_knows_whose_each_is() -> None:
     (joined,) = join_units(units([1, 1]), 64)
     members, rest = members_of(joined)
-    assert [tuple(member) for member in members] == [
-        ("s-000000000000", "/s0", "/drops", ""), ("s-000000000001", "/s1", "", ""),
-    ]  # fmt: skip
+    paths = [[one.path if one else "" for one in member[1:]] for member in members]
+    assert [member.name for member in members] == ["s-000000000000", "s-000000000001"]
+    assert paths == [["/s0", "/drops", ""], ["/s1", "", ""]]
     assert rest == ()
     assert joined.bytes == 7
 
@@ -122,8 +123,8 @@ def test_too_many_documents_in_val_and_test_are_refused_with_shares_that_fit(tmp
     message = str(refused.value)
     assert "val has 17 documents, test 10: too many to check all others against" in message
     assert "at most 10 in both (shard.max_eval_documents)" in message
-    found = [word for word in message.replace(";", " ").split() if word.isdigit()]
-    val, test = int(found[-3]), int(found[-2])
+    found = [word for word in message.replace(";", " ").split() if word.replace(".", "").isdigit()]
+    val, test = float(found[-3]), float(found[-2])
     output = run(tmp_path, "few", max_eval_documents=10, val_per_10000=val, test_per_10000=test)
     held_out = [split for split in split_of_each(output).values() if split != "train"]
     assert 8 <= len(held_out) <= 10
@@ -131,11 +132,25 @@ def test_too_many_documents_in_val_and_test_are_refused_with_shares_that_fit(tmp
 
 def test_the_shares_that_fit_are_the_largest_that_do() -> None:
     parts = draw_parts(str(number) for number in range(2000))
-    parts = parts[parts < 800]
+    parts = parts[parts < 800_000]
     val, test = shares_that_fit(parts, 600, 200, 100)
-    assert (parts < val + test).sum() <= 100 < (parts < val + test + 5).sum()
+    assert (parts < 1000 * (val + test)).sum() <= 100 < (parts < 1000 * (val + test + 5)).sum()
     assert val == (val + test) * 3 // 4
-    assert sum(shares_that_fit(parts, 600, 200, 0)) <= parts.min()
+    assert 1000 * sum(shares_that_fit(parts, 600, 200, 0)) <= parts.min()
+
+
+def test_shares_below_one_in_ten_thousand_have_three_decimals(tmp_path: Path) -> None:
+    parts = np.arange(10_000_000)
+    assert np.bincount(splits_of(parts, 0.025, 1.5)).tolist() == [10_000_000 - 1_525, 25, 1_500]
+    val, test = shares_that_fit(parts[:1_525], 0.025, 1.5, 1000)
+    assert (val, test) == (0.016, 0.984)
+    assert np.bincount(splits_of(parts, val, test)).tolist()[1:] == [16, 984]
+    write_unit(tmp_path, 0)
+    with pytest.raises(CorpusmillError) as refused:
+        run(tmp_path, val_per_10000=0.0254)
+    assert str(refused.value) == (
+        "params.yaml: shard.val_per_10000: more than three decimals\n  got: 0.0254\n  hint: 0.025"
+    )
 
 
 def test_a_rerun_computes_nothing_and_another_limit_draws_nothing_anew(

@@ -1,7 +1,9 @@
 """Places in an object store behave like files: whole or absent, read by ranges, with errors that say what to do."""
 
 import http.server
+import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from pipelines.spine.object_names import matching
 from pipelines.spine.root import storage_root
 from pipelines.spine.shards import ParquetShard, read_batches
 from pipelines.spine.units import Receipt, Unit, UnitCache, UnitInput
+
+NOT_TAKEN = "the store does not take the request"
 
 
 @pytest.fixture(scope="module", params=["s3", "gs"])
@@ -134,6 +138,39 @@ def test_a_copy_is_fetched_once_and_checked(store: Store, own_cache: Path) -> No
     assert [path.name for path in own_cache.iterdir() if not path.name.startswith(".")] == [first]
 
 
+def test_an_upload_holds_some_megabytes_whatever_the_size_of_the_file(store: Store, tmp_path: Path) -> None:
+    if store.scheme == "gs":
+        pytest.skip("the emulator takes 9 s for it, and its client waits for each piece anyway")
+    (tmp_path / "large").write_bytes(bytes(64 << 20))
+    before = pa.default_memory_pool().max_memory()
+    objects.upload(tmp_path / "large", f"{store.scheme}://corpus/large")
+    assert pa.default_memory_pool().max_memory() - before < 32 << 20
+
+
+def test_a_source_that_was_replaced_under_its_name_is_copied_again(store: Store, own_cache: Path) -> None:
+    place = f"{store.scheme}://corpus/news.7z"
+    storage.write_text(place, "of January")
+    assert storage.local_copy(place).read_text() == "of January"
+    storage.write_text(place, "of February")
+    assert storage.local_copy(place).read_text() == "of February"
+
+
+def test_making_room_takes_old_copies_and_leftovers_and_nothing_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_cache, "LEAST_FREE", 1.0)
+    old, new = "a" * 64, "b" * 64
+    for name in (old, new, "thesis.tex", ".tmp-0123abcd", ".tmp-ffff"):
+        (tmp_path / name).write_text("text")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / ".folder-x1").mkdir()
+    (tmp_path / "broken").symlink_to("nowhere")  # as a copy that another process takes away meanwhile
+    for name in (old, "thesis.tex", "photos", ".tmp-0123abcd", ".folder-x1"):
+        os.utime(tmp_path / name, (0, 0))
+    local_cache.make_room(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".tmp-ffff", new, "broken", "photos", "thesis.tex"]
+
+
 def test_a_missing_bucket_is_named(store: Store) -> None:
     for call in (lambda: storage.write_text(f"{store.scheme}://nowhere/a", ""),
                  lambda: storage.read_text(f"{store.scheme}://nowhere/a")):  # fmt: skip
@@ -158,6 +195,74 @@ def test_a_refusal_says_which_account_to_check(status: int, monkeypatch: pytest.
         "check GOOGLE_APPLICATION_CREDENTIALS, and that this account may storage.objects.get, create, list on gs://corpus"
     )
     assert len(asked) < 5
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ("AWS Error UNKNOWN (HTTP status 400) during HeadObject operation: No response body.", NOT_TAKEN),
+        ("AWS Error UNKNOWN (HTTP status 400): Unable to parse ExceptionName: ExpiredToken", NOT_TAKEN),
+        ("AWS Error UNKNOWN (HTTP status 301) during HeadObject operation", NOT_TAKEN),
+        ("Could not create a OAuth2 access token to authenticate the request.", "the store refuses"),
+    ],
+)  # fmt: skip
+def test_what_another_attempt_will_not_change_is_said_at_once(told: str, message: str) -> None:
+    asked = []
+
+    def call() -> None:
+        asked.append(1)
+        raise OSError(told)
+
+    with pytest.raises(CorpusmillError) as caught:
+        objects.retried(call, "s3://corpus/a")
+    assert (caught.value.message, caught.value.got, len(asked)) == (message, told, 1)
+
+
+def test_the_end_of_a_long_answer_is_told_too() -> None:
+    told = f"When getting information for key '{'a' * 900}': status 301: the bucket is located in 'eu-west-1'."
+    with pytest.raises(CorpusmillError, match="located in 'eu-west-1'"):
+        objects.retried(lambda: (_ for _ in ()).throw(OSError(told)), "s3://corpus/a")
+
+
+def test_credentials_that_are_no_file_are_an_error_for_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    for given in ("nowhere.json", "empty.json"):
+        (tmp_path / "empty.json").touch()
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / given))
+        objects._store_of.cache_clear()
+        with pytest.raises(CorpusmillError, match="the store refuses"):
+            storage.size_of("gs://corpus/a")
+    objects._store_of.cache_clear()
+
+
+@pytest.mark.parametrize("given", ["localhost:9000", "http://", "https://host/a/path"])
+@pytest.mark.parametrize(
+    ("variable", "place"), [("AWS_ENDPOINT_URL", "s3://corpus/a"), ("STORAGE_EMULATOR_HOST", "gs://corpus/a")]
+)
+def test_what_is_no_address_of_a_store_does_not_mean_the_vendors_own(
+    given: str, variable: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    monkeypatch.setenv(variable, given)
+    objects._store_of.cache_clear()
+    with pytest.raises(CorpusmillError, match="not the address of a store"):
+        storage.size_of(place)
+
+
+def test_names_that_no_object_has_are_refused(store: Store) -> None:
+    for call in (lambda: storage.size_of(f"{store.scheme}://corpus//a"), lambda: matching(f"{store.scheme}://cor*/a")):
+        with pytest.raises(CorpusmillError, match=r"not a place that can be read|a bucket is named, not searched for"):
+            call()
+
+
+def test_a_full_disk_is_not_blamed_on_the_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = f"{store.scheme}://corpus/does-not-fit"
+    storage.write_text(place, "text")
+    download = objects.download
+    monkeypatch.setattr(objects, "download", lambda place, target: download(place, Path("/dev/full")))
+    with pytest.raises(CorpusmillError) as caught:
+        storage.local_copy(place)
+    assert (caught.value.message, caught.value.where) == ("no space left on device", str(local_cache.cache_folder()))
 
 
 def test_a_failure_in_passing_is_tried_again_with_growing_pauses(
@@ -191,6 +296,17 @@ def test_a_store_that_never_answers_is_an_error_after_five_attempts(monkeypatch:
     assert len(asked) == 5
 
 
+def test_a_store_is_asked_for_the_sizes_of_many_objects_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Answering([404] * 100, seconds=0.2) as (port, asked):
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        objects._store_of.cache_clear()
+        begun = time.monotonic()
+        assert storage.sizes_of([f"gs://corpus/{number}" for number in range(20)]) == [None] * 20
+    objects._store_of.cache_clear()
+    assert len(asked) >= 20
+    assert time.monotonic() - begun < 3  # one after another: 8 s
+
+
 @pytest.mark.parametrize(
     ("root", "place"),
     [("", ""), ("s3://bucket/corpus/", "s3://bucket/corpus"), ("gs://bucket", "gs://bucket"), ("file:///disk/a", "/disk/a")],
@@ -212,15 +328,16 @@ def test_what_is_no_root_is_refused(root: str, tmp_path: Path, monkeypatch: pyte
 
 
 class Answering:
-    """A server that answers with the statuses given, one a request, and notes what it was asked for."""
+    """A server that answers with the statuses given, one a request and after some seconds, and notes what it was asked."""
 
-    def __init__(self, statuses: list[int]) -> None:
+    def __init__(self, statuses: list[int], seconds: float = 0.0) -> None:
         self.asked: list[str] = []
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked.append(self.path)
+                time.sleep(seconds)
                 self.send_response(statuses[len(outer.asked) - 1])
                 self.send_header("Content-Length", "0")
                 self.end_headers()

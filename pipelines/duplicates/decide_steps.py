@@ -33,6 +33,9 @@ from pipelines.spine.units import Unit
 from pipelines.spine.work import run_unit
 
 REF = np.dtype("<u8")
+#: Pairs whose documents' fingerprints are held at a time: stock phrases propose dozens of pairs a document, and a long
+#: article has a kilobyte of fingerprints.
+ASKED_PAIRS = 1 << 14
 
 
 def candidates_step(number_of_pass: int) -> str:
@@ -66,10 +69,13 @@ class GatherCandidates(OnPlan):
     def _worth_verifying(self, pairs: np.ndarray) -> np.ndarray:
         """Those that a band proposed, and those that share enough fingerprints; bool ``[n_pairs]``."""
         worth = pairs["banded"] > 0
-        asked = pairs[~worth]
-        refs = members_of(asked)
-        fingerprints = self._signed.take(refs, ["fingerprints"])["fingerprints"]
-        worth[~worth] = share_enough(asked, refs, *lists_arrays(fingerprints))
+        asked, enough = pairs[~worth], [np.empty(0, bool)]
+        for begin in range(0, len(asked), ASKED_PAIRS):
+            part = asked[begin : begin + ASKED_PAIRS]
+            refs = members_of(part)
+            fingerprints = self._signed.take(refs, ["fingerprints"])["fingerprints"]
+            enough.append(share_enough(part, refs, *lists_arrays(fingerprints)))
+        worth[~worth] = np.concatenate(enough)
         return worth
 
 

@@ -68,7 +68,7 @@ class Round:
         return f"pass{self.number_of_pass}-{self.first_band}-{self.last_band}-{self.part}-{self.num_parts}"
 
 
-#: A round has at least so many keys (16 MB), whatever ``bands_per_round`` says: 59,000 long articles would take 50 rounds,
+#: A round has at least so many keys (16 MB), whatever ``bands_per_round`` says: 59,000 long articles would take 47 rounds,
 #: most of whose time is starting the pipeline.
 ROUND_KEYS = 1 << 20
 #: Documents, as they lie compressed, whose keys share a partition; their keys in a round are 3 to 25 % of it.

@@ -1,12 +1,14 @@
 """Local copies of objects, for what must be memory-mapped: fetched once a machine, checked, forgotten when space is short.
 
 ``CORPUSMILL_LOCAL_CACHE`` names the folder; without it ``.cache/objects`` in a workspace, else one in the system's
-folder for temporary files. Objects never change under their name, so a copy is never out of date.
+folder for temporary files. A copy is named by its sha256 or, where nobody declares one (a source may be replaced under
+its name), by the object's name, size and time, so it is never out of date. Nothing else in the folder is touched.
 """
 
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -21,6 +23,9 @@ FOLDER = "CORPUSMILL_LOCAL_CACHE"
 LEAST_FREE = 0.10
 #: A copy used so recently may be about to be opened. (One that is open already stays readable when its name goes.)
 KEPT_SECONDS = 300.0
+#: What a process that was killed left: a download takes less, and so does reading a folder of links.
+ABANDONED_SECONDS = 24 * 3600.0
+_COPY, _TEMPORARY = re.compile(r"[0-9a-f]{64}"), re.compile(r"\.(tmp|folder)-\w+")
 
 
 def local_copy(place: str, sha256: str = "") -> Path:
@@ -34,15 +39,15 @@ def local_copy(place: str, sha256: str = "") -> Path:
         CorpusmillError: other bytes than declared, or the store or the disk fails.
     """
     folder = cache_folder()
-    target = folder / (sha256 or hashlib.sha256(place.encode()).hexdigest())
+    target = folder / (sha256 or _name_of_version(place))
     if _use(target):
         return target
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / f".lock-{target.name[:2]}", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _use(target):
-            _fetch(place, target, sha256)
             make_room(folder)
+            _fetch(place, target, sha256)
     return target
 
 
@@ -57,13 +62,33 @@ def cache_folder() -> Path:
 
 
 def make_room(folder: Path) -> None:
-    """Forgets the copies that were used longest ago while the disk is nearly full."""
-    copies = sorted((path.stat().st_mtime, path) for path in folder.iterdir() if not path.name.startswith("."))
-    for used, path in copies:
+    """Forgets the copies that were used longest ago while the disk is nearly full, and what killed processes left."""
+    ages = {path: time.time() - used for path in folder.iterdir() if (used := _used(path)) is not None}
+    for path, age in ages.items():
+        if _TEMPORARY.fullmatch(path.name) and age > ABANDONED_SECONDS:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    for path, age in sorted(ages.items(), key=lambda one: -one[1]):
+        if not _COPY.fullmatch(path.name):  # the folder may be one that others use too
+            continue
         disk = shutil.disk_usage(folder)
-        if disk.free >= LEAST_FREE * disk.total or time.time() - used < KEPT_SECONDS:
+        if disk.free >= LEAST_FREE * disk.total or age < KEPT_SECONDS:
             return
         path.unlink(missing_ok=True)
+
+
+def _used(path: Path) -> float | None:
+    """When the file was used last; None where another process has taken it away."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def _name_of_version(place: str) -> str:
+    version = objects.version_of(place)
+    if version is None:
+        raise FileNotFoundError(2, "no such object", place)
+    return hashlib.sha256(f"{place} {version}".encode()).hexdigest()
 
 
 def _use(path: Path) -> bool:
@@ -79,8 +104,9 @@ def _fetch(place: str, target: Path, sha256: str) -> None:
     temporary = target.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
         objects.download(place, temporary)
-        with open(temporary, "rb") as file:
+        with open(temporary, "rb+") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest() if sha256 else ""
+            os.fsync(file.fileno())  # the name alone vouches for it from now on, through a failure of power too
         if found != sha256:
             raise CorpusmillError(
                 "the object holds other bytes than declared", where=place, expected=f"sha256 {sha256}", got=found,

@@ -5,14 +5,17 @@ import glob
 from collections.abc import Sequence
 
 from pipelines.spine import objects
+from pipelines.spine.errors import CorpusmillError
 
 
 def matching(pattern: str) -> list[str]:
     """The objects that a place or pattern names, sorted; an object of exactly that name goes before the pattern.
 
     Raises:
-        CorpusmillError: the store refuses or fails.
+        CorpusmillError: a pattern in the bucket's name, or the store refuses or fails.
     """
+    if glob.has_magic("".join(pattern.split("/")[:3])):
+        raise CorpusmillError("a bucket is named, not searched for", where=pattern, expected="s3://bucket/pattern")
     if objects.version_of(pattern) is not None:
         return [pattern]
     if not glob.has_magic(pattern):

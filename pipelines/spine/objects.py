@@ -5,6 +5,7 @@ variables say who we are and where the store is: ``AWS_*`` (``AWS_ENDPOINT_URL``
 ``GOOGLE_APPLICATION_CREDENTIALS``, ``STORAGE_EMULATOR_HOST``.
 """
 
+import errno
 import functools
 import io
 import os
@@ -30,10 +31,17 @@ READ_BYTES = 8 << 20
 ATTEMPTS = 5
 FIRST_PAUSE_SECONDS = 0.5
 DELETED_AT_ONCE = 16
+ASKED_AT_ONCE = 32
 GCS_PATIENCE = timedelta(seconds=30)
 #: Words of an answer that another attempt will not change. Source: the texts of AWS's and Google's error codes.
 DENIED = ("ACCESS_DENIED", "PERMISSION_DENIED", "UNAUTHENTICATED", "INVALID_ACCESS_KEY", "SIGNATURE_DOES_NOT_MATCH",
-          "status 401", "status 403", "code: 401", "code: 403", "No AWS credentials", "INVALID_CLIENT_TOKEN_ID")  # fmt: skip
+          "status 401", "status 403", "code: 401", "code: 403", "No AWS credentials", "INVALID_CLIENT_TOKEN_ID",
+          "TIME_TOO_SKEWED", "Could not create a OAuth2 access token")  # fmt: skip
+#: To a question without a body S3 answers a token that has expired with a bare 400, another region with a bare 301.
+EXPIRED_OR_ELSEWHERE = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired", "AuthorizationHeaderMalformed",
+                        "PermanentRedirect", "status 301", "status 400) during Head")  # fmt: skip
+#: Numbers that no store's answer has: what is wrong is this machine's.
+OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG)
 NO_BUCKET = ("NO_SUCH_BUCKET", "bucket does not exist", "BucketNotFound")
 
 Answer = TypeVar("Answer")
@@ -129,26 +137,23 @@ def sizes_of(places: Sequence[str]) -> list[int | None]:
 
 
 def version_of(place: str) -> tuple[int, int] | None:
-    """`versions_of` one object."""
-    return versions_of([place])[0]
+    """Size and time of the last change in ns, None for what is no object: a change of either betrays other bytes.
 
-
-def versions_of(places: Sequence[str]) -> list[tuple[int, int] | None]:
-    """Size and time of the last change in ns of each, None for what is no object: a change of either betrays other bytes.
-
-    The store is asked for many at a time.
+    Raises:
+        CorpusmillError: as in `upload`.
     """
     from pyarrow.fs import FileType
 
-    found: dict[str, tuple[int, int] | None] = {}
-    for scheme in SCHEMES:
-        here = [place for place in places if place.startswith(f"{scheme}://")]
-        if here:
-            store, _ = _opened(here[0])
-            infos = retried(functools.partial(store.get_file_info, list(map(_key_of, here))), here[0])
-            versions = ((info.size, info.mtime_ns or 0) if info.type == FileType.File else None for info in infos)
-            found |= zip(here, versions, strict=True)
-    return [found[place] for place in places]
+    store, key = _opened(place)
+    info = retried(lambda: store.get_file_info(key), place)
+    return (info.size, info.mtime_ns or 0) if info.type == FileType.File else None
+
+
+def versions_of(places: Sequence[str]) -> list[tuple[int, int] | None]:
+    """`version_of` each; the store is asked for many at a time."""
+    # The client's own call for many asks one after another.
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as threads:
+        return list(threads.map(version_of, places))
 
 
 def listed(place: str, deep: bool = True) -> list[str]:
@@ -193,14 +198,20 @@ def retried(call: Callable[[], Answer], place: str) -> Answer:
     Raises:
         FileNotFoundError: no such object.
         CorpusmillError: no such bucket, no permission, or ``ATTEMPTS`` failures.
+        OSError: one ``OF_A_DISK``.
     """
+    from pyarrow import ArrowException, ArrowInvalid
+
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return call()
-        except OSError as error:
+        except (OSError, ArrowException) as error:
+            if getattr(error, "errno", None) in OF_A_DISK:
+                raise
             if isinstance(error, FileNotFoundError) and not _says(error, NO_BUCKET) and _has_bucket(place):
                 raise FileNotFoundError(2, "no such object", place) from None
-            lasting = isinstance(error, FileNotFoundError) or _says(error, (*NO_BUCKET, *DENIED))
+            lasting = isinstance(error, FileNotFoundError | ArrowInvalid)
+            lasting |= _says(error, (*NO_BUCKET, *DENIED, *EXPIRED_OR_ELSEWHERE))
             if lasting or attempt == ATTEMPTS:
                 raise _explained(error, place) from error
             pause = FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * (0.5 + random.random())
@@ -264,17 +275,34 @@ def _store_of(scheme: str, pid: int) -> "FileSystem":
     from pyarrow import fs
 
     if scheme == "s3":
-        given = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        server = urllib.parse.urlsplit(given or "")
-        another = {"scheme": server.scheme, "endpoint_override": server.netloc} if server.netloc else {}
+        server = _server("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
         patience = fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS)
-        return fs.S3FileSystem(retry_strategy=patience, connect_timeout=10, request_timeout=60, **another)
-    server = urllib.parse.urlsplit(os.environ.get("STORAGE_EMULATOR_HOST", ""))
-    if server.netloc:
-        return fs.GcsFileSystem(
-            anonymous=True, scheme=server.scheme, endpoint_override=server.netloc, retry_time_limit=GCS_PATIENCE
+        # background_writes: else all of a file waits in memory, since it is read faster than it is sent
+        return fs.S3FileSystem(
+            retry_strategy=patience, connect_timeout=10, request_timeout=60, background_writes=False, **server
         )
-    return fs.GcsFileSystem(retry_time_limit=GCS_PATIENCE)
+    server = _server("STORAGE_EMULATOR_HOST")
+    return fs.GcsFileSystem(anonymous=bool(server), retry_time_limit=GCS_PATIENCE, **server)
+
+
+def _server(*variables: str) -> dict[str, str]:
+    """The server that the first of the variables that is set names, as the clients want it; nothing where none is.
+
+    Raises:
+        CorpusmillError: no address; whoever sets one does not mean the vendor's own server.
+    """
+    for variable in variables:
+        given = os.environ.get(variable, "")
+        if not given:
+            continue
+        parts = urllib.parse.urlsplit(given)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
+            raise CorpusmillError(
+                "not the address of a store", where=f"environment variable {variable}", expected="http://host:port",
+                got=given,
+            )  # fmt: skip
+        return {"scheme": parts.scheme, "endpoint_override": parts.netloc}
+    return {}
 
 
 def _has_bucket(place: str) -> bool:
@@ -287,17 +315,18 @@ def _has_bucket(place: str) -> bool:
         return True  # what is forbidden is there
 
 
-def _says(error: OSError, words: Iterable[str]) -> bool:
+def _says(error: Exception, words: Iterable[str]) -> bool:
     return any(word.lower() in str(error).lower() for word in words)
 
 
-def _words(error: OSError) -> str:
-    """The first sentence of what may be a page of a client's own words."""
+def _words(error: Exception) -> str:
+    """The beginning and the end of what may be a page of a client's own words: the reason stands at either."""
     text = " ".join(str(error).split())
-    return text if len(text) <= 200 else f"{text[:200]} ..."
+    text = text[max(text.find("AWS Error"), 0) :]  # before it the key stands again, which we name ourselves
+    return text if len(text) <= 500 else f"{text[:200]} ... {text[-250:]}"
 
 
-def _explained(error: OSError, place: str) -> CorpusmillError:
+def _explained(error: Exception, place: str) -> CorpusmillError:
     scheme, _, key = place.partition("://")
     bucket = f"{scheme}://{key.partition('/')[0]}"
     if _says(error, DENIED):
@@ -307,6 +336,13 @@ def _explained(error: OSError, place: str) -> CorpusmillError:
             "the store refuses", where=place, got=_words(error),
             hint=f"check {who}, and that this account may {may} on {bucket}",
         )  # fmt: skip
+    if _says(error, EXPIRED_OR_ELSEWHERE):
+        return CorpusmillError(
+            "the store does not take the request", where=place, got=_words(error),
+            hint="the credentials may have expired: renew them; or the bucket is in another region: set AWS_DEFAULT_REGION",
+        )  # fmt: skip
+    if isinstance(error, ValueError):
+        return CorpusmillError("not a place that can be read or written", where=place, got=_words(error))
     if isinstance(error, FileNotFoundError) or _says(error, NO_BUCKET):
         return CorpusmillError(
             "no such bucket", where=bucket, hint="create it (we never do), or correct storage.root in params.yaml"

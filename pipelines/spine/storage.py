@@ -96,9 +96,17 @@ def local_copy(place: str | Path, sha256: str = "") -> Path:
         sha256: what an object's bytes must have; "" takes them as they are.
     Raises:
         FileNotFoundError: no such object.
-        CorpusmillError: other bytes than declared, or the store refuses or fails.
+        CorpusmillError: other bytes than declared, the store refuses or fails, or the disk is full.
     """
-    return local_cache.local_copy(str(place), sha256) if is_remote(place) else Path(place)
+    if not is_remote(place):
+        return Path(place)
+    try:
+        return local_cache.local_copy(str(place), sha256)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        hint = f"free some space there, or name another folder in {local_cache.FOLDER}; then run again"
+        raise explained(error, local_cache.cache_folder(), hint) from error
 
 
 def sizes_of(places: Sequence[str]) -> list[int | None]:
@@ -192,7 +200,8 @@ def _uploading(place: str) -> Iterator[BinaryIO]:
             file.flush()
             objects.upload(Path(file.name), place)
     except OSError as error:
-        raise explained(error, error.filename or folder) from error
+        hint = "free some space there, or name another folder in TMPDIR; finished units are kept"
+        raise explained(error, error.filename or folder, hint) from error
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -247,10 +256,10 @@ def exclusive(lock: str | Path, what: str) -> Iterator[None]:
         yield
 
 
-def explained(error: OSError, path: str | Path) -> CorpusmillError:
-    """The operating system's error as one that says what to do."""
+def explained(error: OSError, path: str | Path, space: str = "") -> CorpusmillError:
+    """The operating system's error as one that says what to do; ``space``: where a disk is full."""
     hints = {
-        errno.ENOSPC: "free some space, then run again: finished units are kept",
+        errno.ENOSPC: space or "free some space, then run again: finished units are kept",
         errno.EDQUOT: "the quota is used up; free some space, then run again",
         errno.EACCES: "check the owner and the permissions",
         errno.EROFS: "the file system is mounted read-only",

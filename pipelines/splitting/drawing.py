@@ -14,25 +14,38 @@ I64 = npt.NDArray[np.int64]
 
 SPLITS = ("train", "val", "test")
 TRAIN, VAL, TEST = range(3)
-PARTS = 10_000  # shares are given in ten-thousandths: integers compare the same everywhere
+#: Shares are given in ten-thousandths with three decimals (a billion documents have no use for a whole one), and are
+#: compared as integers, the same everywhere.
+FINE = 1000
+PARTS = 10_000 * FINE
 
 
 def draw_parts(texts: Iterable[str]) -> I64:
-    """0 to 9,999 for each text, uniform and by the text alone; int64 ``[n_texts]``."""
+    """0 to 9,999,999 for each text, uniform and by the text alone; int64 ``[n_texts]``."""
     return np.array([_part(text) for text in texts], np.int64)
 
 
-def splits_of(parts: I64, val_per_10000: int, test_per_10000: int) -> I64:
+def num_parts(per_10000: float) -> int:
+    """How many of the parts a share takes.
+
+    >>> num_parts(0.025)
+    25
+    """
+    return round(per_10000 * FINE)
+
+
+def splits_of(parts: I64, val_per_10000: float, test_per_10000: float) -> I64:
     """A place in `SPLITS` for each part: the lowest are val, the next ones test, the rest train.
 
-    >>> splits_of(np.array([0, 399, 400, 799, 800, 9999]), 400, 400).tolist()
+    >>> splits_of(np.array([0, 399_999, 400_000, 400_499, 400_500, 9_999_999]), 400, 0.5).tolist()
     [1, 1, 2, 2, 0, 0]
     """
-    held_out = parts < val_per_10000 + test_per_10000
-    return np.where(parts < val_per_10000, VAL, np.where(held_out, TEST, TRAIN))
+    val = num_parts(val_per_10000)
+    held_out = parts < val + num_parts(test_per_10000)
+    return np.where(parts < val, VAL, np.where(held_out, TEST, TRAIN))
 
 
-def shares_that_fit(parts: I64, val_per_10000: int, test_per_10000: int, most: int) -> tuple[int, int]:
+def shares_that_fit(parts: I64, val_per_10000: float, test_per_10000: float, most: int) -> tuple[float, float]:
     """The largest shares, in about the same proportion, that draw at most ``most`` of these documents.
 
     Args:
@@ -41,11 +54,15 @@ def shares_that_fit(parts: I64, val_per_10000: int, test_per_10000: int, most: i
         test_per_10000: the present share.
         most: documents of val and test together.
     """
-    held_out = np.cumsum(np.bincount(parts, minlength=PARTS))  # by the last part that is held out
-    both = int(np.searchsorted(held_out, most, side="right"))
-    both = min(both, val_per_10000 + test_per_10000)
-    val = both * val_per_10000 // (val_per_10000 + test_per_10000)
-    return val, both - val
+    val, test = num_parts(val_per_10000), num_parts(test_per_10000)
+    first_too_many = np.sort(parts)[most] if most < len(parts) else PARTS
+    both = min(int(first_too_many), val + test)
+    if both >= 2 * FINE:
+        both -= both % FINE  # no decimals where there is no need
+    fitting = both * val // (val + test)
+    if both >= 2 * FINE:
+        fitting -= fitting % FINE
+    return fitting / FINE, (both - fitting) / FINE
 
 
 def _part(text: str) -> int:

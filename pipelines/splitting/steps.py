@@ -36,10 +36,10 @@ BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class ShardParams:
-    """``params.yaml: shard``. Shares are in 1/10,000 of documents; the rest is train."""
+    """``params.yaml: shard``. Shares are in 1/10,000 of documents, with three decimals; the rest is train."""
 
-    val_per_10000: int
-    test_per_10000: int
+    val_per_10000: float
+    test_per_10000: float
     max_eval_documents: int
     shingle_size: int
     leak_threshold: float
