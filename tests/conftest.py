@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,14 @@ import pytest
 # 0.9 s of CPU and 6 s of clock for a step of 64 tokens that one thread computes in 0.03 s. Stages set their own number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def pytest_collection_finish() -> None:
+    """After the tests' imports, of which Beam may be one."""
+    if "apache_beam" in sys.modules:
+        import quick_beam
+
+        quick_beam.quicken()
 
 
 @pytest.fixture(scope="session")

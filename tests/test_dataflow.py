@@ -148,16 +148,15 @@ def test_what_is_staged_is_the_sdist_and_nothing_of_the_launching_process(flow: 
 def test_without_a_package_the_job_fails_and_the_command_says_what_to_do(cloud: Cloud) -> None:
     arguments = command("extract", cloud.folder / "workspace", cloud.folder / "unpackaged")
     runner = cloud.runner_file("unpackaged.yaml")
-    environment = {**cloud.environment, "CORPUSMILL_RUNNER": str(runner), "CORPUSMILL_ROOT": f"{cloud.bucket}/other"}
+    environment = {"CORPUSMILL_RUNNER": str(runner), "CORPUSMILL_ROOT": f"{cloud.bucket}/other"}
     cloud.service.answers_at_once = True  # so Beam waits, asks, and reads the job's messages
     try:
-        process = start(arguments, cloud.folder / "runs", environment)
-        said, _ = process.communicate(timeout=120)
+        status, said = cloud.runs.run(arguments[0], arguments[1:], **environment)
     finally:
         cloud.service.answers_at_once = False
     job = cloud.service.jobs[-1]
     page = f"https://console.cloud.google.com/dataflow/jobs/europe-west1/{job.id}?project=my-project"
-    assert process.returncode == 1
+    assert status == 1
     assert job.state == "JOB_STATE_FAILED"
     lines = said.splitlines()
     assert f"dataflow: Submitted job: {job.id}" in lines

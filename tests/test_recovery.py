@@ -1,15 +1,12 @@
 """kill -9 at every point of every corpus stage, then run again: the same final bytes, and only unfinished units.
 
-Most runs are forks of one process that has imported Beam (`PipelineRuns`); those with several workers are commands.
+Runs are forks of one process that has imported Beam (`PipelineRuns`); where there are several workers, Beam starts them.
 """
 
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,29 +57,22 @@ def command(stage: str, folder: Path, before: Path, params: Path) -> list[str]:
     return [module, *given, *where, *options.get(stage, [])]
 
 
-def run(arguments: list[str], workers: int, **more: str) -> subprocess.CompletedProcess[str]:
-    """The stage as a command."""
-    environment = {**os.environ, "CORPUSMILL_WORKERS": str(workers), "CORPUSMILL_RUNNER": "", **more}
-    command = [sys.executable, "-m", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
-
-
 class Stages:
-    """Runs with one worker, each a process of its own that has Beam from the start."""
+    """Runs, each a process of its own that has Beam from the start; workers beside it import it for two seconds."""
 
     def __init__(self, runs: PipelineRuns) -> None:
         self._runs = runs
 
-    def run(self, arguments: list[str], kill_at: str = "") -> tuple[int, str]:
+    def run(self, arguments: list[str], kill_at: str = "", workers: int = 1) -> tuple[int, str]:
         """(exit status, what it said)."""
-        environment = {"CORPUSMILL_WORKERS": "1", "CORPUSMILL_RUNNER": ""}
+        environment = {"CORPUSMILL_WORKERS": str(workers), "CORPUSMILL_RUNNER": ""}
         if kill_at:
             environment["CORPUSMILL_KILL_AT"] = kill_at
         return self._runs.run(arguments[0], arguments[1:], **environment)
 
-    def finish(self, arguments: list[str]) -> str:
+    def finish(self, arguments: list[str], workers: int = 1) -> str:
         """What a run said that ended well."""
-        status, said = self.run(arguments)
+        status, said = self.run(arguments, workers=workers)
         assert status == 0, f"{arguments[0]}: {said[-2000:]}"
         return said
 
@@ -130,27 +120,24 @@ def test_a_stage_killed_at_every_point_in_turn_ends_with_the_same_bytes(
 
 
 def test_the_flow_gives_the_same_bytes_for_more_workers_and_renamed_and_reordered_files(
-    undisturbed: Path, params: Path, tmp_path: Path
+    undisturbed: Path, params: Path, stages: Stages, tmp_path: Path
 ) -> None:
     (tmp_path / "raw").mkdir()
     for part in range(1, NUM_UNITS + 1):  # the first becomes the last
         shutil.copyfile(undisturbed / "raw" / f"{part}.jsonl", tmp_path / "raw" / f"{chr(ord('z') - part)}.jsonl")
     for stage in STAGES:
-        # Four where the keys cross the most shuffles; each worker imports Beam for over a second.
-        done = run(command(stage, tmp_path, tmp_path, params), workers=4 if stage == "dedup" else 2)
-        assert done.returncode == 0, f"{stage}: {done.stderr[-2000:]}"
+        stages.finish(command(stage, tmp_path, tmp_path, params), workers=2)
         assert digests(tmp_path / stage) == digests(undisturbed / stage), stage
 
 
 def test_a_worker_process_that_is_killed_ends_the_stage_with_a_hint(
-    undisturbed: Path, params: Path, tmp_path: Path
+    undisturbed: Path, params: Path, stages: Stages, tmp_path: Path
 ) -> None:
     arguments = command("extract", tmp_path, undisturbed, params)
-    killed = run(arguments, workers=2, CORPUSMILL_KILL_AT="extract:written")
-    assert killed.returncode == 130
-    assert "error: worker subprocess exited with return code -9\n  hint: it was killed" in killed.stderr
-    again = run(arguments, workers=2)
-    assert again.returncode == 0, again.stderr[-2000:]
+    status, said = stages.run(arguments, kill_at="extract:written", workers=2)
+    assert status == 130
+    assert "error: worker subprocess exited with return code -9\n  hint: it was killed" in said
+    stages.finish(arguments)
     assert digests(tmp_path / "extract") == digests(undisturbed / "extract")
 
 

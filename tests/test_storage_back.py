@@ -122,13 +122,9 @@ def test_the_flow_equals_in_google_s_store_too(tmp_path: Path, local: Flow) -> N
         expect_equal(flow, local)
 
 
-def test_a_shared_disk_and_two_processes_give_the_same(
-    tmp_path: Path, local: Flow, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_shared_disk_gives_the_same(tmp_path: Path, local: Flow) -> None:
     flow = new_flow(tmp_path / "work", str(tmp_path / "disk"))
-    flow.run("dedup", "shard", "count", "learn")
-    monkeypatch.setenv("CORPUSMILL_WORKERS", "2")
-    flow.run("pack")
+    flow.run("dedup", "shard", "count", "learn", "pack")  # by other processes: test_portable_runner
     expect_equal(flow, local)
 
 

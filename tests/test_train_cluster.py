@@ -42,31 +42,27 @@ def wait_for(condition: Callable[[], object], said: Callable[[], object]) -> Non
 def test_a_launcher_that_is_killed_ends_the_other_and_both_go_on_to_the_weights_of_one_machine(
     pair: WarmPair, tmp_path: Path
 ) -> None:
-    long = {"steps": 80, "checkpoint_every": 10, "evaluate_every": 80, "val_rows": 4}
-    machines = [Machine(tmp_path / "a"), Machine(tmp_path / "b")]
-    for machine in (*machines, pair.machines[0]):
-        machine.configure(**long)
+    for machine in pair.machines:
+        machine.configure(steps=80, checkpoint_every=10, evaluate_every=80, val_rows=4)
     cache = tmp_path / "shared"
     with cables() as ends:
-        first = Launched(machines, ends, cache)
+        first = Launched(pair.machines, ends, cache)
         try:
             wait_for(lambda: list(cache.glob("train/*/latest")), first.said)
             first.processes[1].kill()
             assert first.wait() == [1, -signal.SIGKILL]
         finally:
             first.end()
-        assert "error: process 0 of 2: another process has ended" in first.said()[0]
-        again = Launched(machines, ends, cache)
-        try:
-            assert again.wait() == [0, 0], again.said()
-        finally:
-            again.end()
-    assert re.search(r"pretrain goes on after step \d+0\n.* on 2 machines; \S+ leads and publishes\n", again.said()[0])
-    assert not (machines[1].folder / "data" / "pretrain").exists()
-    assert not (machines[1].folder / "logs").exists()
+    assert "error: process 0 of 2: another process has ended" in first.said()[0]
+    again = pair.run(*OPTIONS, "--cache", str(cache))
+    assert [status for status, _ in again] == [0, 0], again
+    assert re.search(r"pretrain goes on after step \d+0\n.* on 2 machines; \S+ leads and publishes\n", again[0][1])
+    for name in ("data/pretrain", "logs"):
+        assert not (pair.machines[1].folder / name).exists()
+    model = pair.machines[0].model
     uninterrupted = pair.run(*OPTIONS, "--cache", str(tmp_path / "one"), one_machine=True)
     assert [status for status, _ in uninterrupted] == [0, 0], uninterrupted
-    assert pair.machines[0].model == machines[0].model
+    assert pair.machines[0].model == model
 
 
 def test_machines_that_differ_are_named_before_a_step(pair: WarmPair, tmp_path: Path) -> None:
@@ -108,12 +104,25 @@ def test_a_machine_that_falls_silent_ends_the_others(pair: WarmPair) -> None:
     assert "the place where the processes met has not answered for 2 s" in woken
 
 
+def test_the_others_end_after_the_one_that_publishes(pair: WarmPair, tmp_path: Path) -> None:
+    for machine in pair.machines:
+        machine.configure(steps=3)
+    argv = (*OPTIONS, "--cache", str(tmp_path))
+    killed = pair.run(*argv, env={"CORPUSMILL_KILL_AT": "pretrain:linked"})
+    assert [status for status, _ in killed] == [-signal.SIGKILL, 1], killed
+    assert "error: process 1 of 2: another process has ended" in killed[1][1]
+
+
+def test_a_machine_that_reads_its_checkpoint_for_long_is_not_lost(pair: WarmPair) -> None:
+    assert pair.run("--late", "4", module="two_machines", env={"CORPUSMILL_LOST_SECONDS": "1"}) == [(0, ""), (0, "")]
+
+
 def test_a_machine_that_does_not_come_and_a_host_that_is_none_are_named(pair: WarmPair) -> None:
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_PORT": "0", "CORPUSMILL_JOIN_SECONDS": "1"}
-    status, said = pair.runs[0].run("train.pretrain", OPTIONS, **alone, MASTER_ADDR="127.0.0.1")
+    status, said = pair.runs.run("train.pretrain", OPTIONS, **alone, MASTER_ADDR="127.0.0.1")
     assert (status, said.count("error:"), "Traceback" in said) == (1, 1, False)
     assert "the processes did not meet\n  expected: all 2 at 127.0.0.1:0 within 1 s (CORPUSMILL_JOIN_SECONDS)" in said
-    status, said = pair.runs[0].run("train.pretrain", OPTIONS, **{**alone, "RANK": "1"}, MASTER_ADDR="nowhere.invalid")
+    status, said = pair.runs.run("train.pretrain", OPTIONS, **{**alone, "RANK": "1"}, MASTER_ADDR="nowhere.invalid")
     assert "waiting for nowhere.invalid: no such host yet" in said
     assert (status, "finds no address for nowhere.invalid: give MASTER_ADDR" in said) == (1, True), said
 
@@ -168,7 +177,8 @@ def test_slurm_ends_a_run_before_its_time_limit_and_queues_it_again(pair: WarmPa
     environment = {
         **os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHON": sys.executable, "PYTHONPATH": str(ROOT),
         "SLURM_JOB_NODELIST": "node-[a-b]", "SLURM_JOB_ID": str(os.getpid()), "DS_ACCELERATOR": "cpu",
-        "SLURM_NTASKS": "2", "SLURM_PROCID": "0", "GLOO_SOCKET_IFNAME": "lo", "TMPDIR": str(tmp_path),
+        "SLURM_NTASKS": "2", "SLURM_CPUS_PER_TASK": "8", "SLURM_PROCID": "0", "GLOO_SOCKET_IFNAME": "lo",
+        "TMPDIR": str(tmp_path),
     }  # fmt: skip
     with open(tmp_path / "log.txt", "wb") as log:
         job = subprocess.Popen(
@@ -186,11 +196,12 @@ def test_slurm_ends_a_run_before_its_time_limit_and_queues_it_again(pair: WarmPa
     (pointer,) = machine.folder.glob(".cache/train/*/latest")
     assert pointer.read_text() == f"step-{int(step):09}\n"
     assert (machine.folder / "requeued").read_text() == f"{os.getpid()}\n"
+    assert (machine.folder / "cores").read_text() == "8\n"
     environment = {"CORPUSMILL_KILL_AT": "pretrain:start"}
     given = {"input": machine.pack, "tokenizer": machine.tokenizer, "params": machine.folder / "params.yaml",
              "cache": machine.folder / ".cache", "output": tmp_path / "out"}  # fmt: skip
     argv = [part for name, value in given.items() for part in (f"--{name}", str(value))]
-    status, said = pair.runs[0].run("train.pretrain", argv, **environment)
+    status, said = pair.runs.run("train.pretrain", argv, **environment)
     assert (status, f"pretrain goes on after step {step}" in said) == (-signal.SIGKILL, True), said
 
 
@@ -201,6 +212,7 @@ export SLURM_STEP_NUM_TASKS=2 SLURM_STEP_ID=0 SLURM_LOCALID=0
 SLURM_PROCID=0 "$@" & first=$!
 SLURM_PROCID=1 "$@" & second=$!
 echo $second > task-1.pid
+echo $SRUN_CPUS_PER_TASK > cores
 wait $first; status=$?
 wait $second; other=$?
 [ $other -gt $status ] && status=$other
@@ -216,14 +228,16 @@ esac
 
 def test_a_slurm_task_that_knows_no_place_to_meet_says_what_to_set(pair: WarmPair) -> None:
     task = {"SLURM_PROCID": "1", "SLURM_LOCALID": "0", "SLURM_STEP_NUM_TASKS": "4"}
-    status, said = pair.runs[0].run("train.pretrain", OPTIONS, **task)
+    status, said = pair.runs.run("train.pretrain", OPTIONS, **task)
     assert (status, "Slurm task 1 of 4: MASTER_ADDR and MASTER_PORT not set" in said) == (1, True), said
 
 
 def test_a_launcher_gets_the_module_and_its_status_is_the_runs(pair: WarmPair) -> None:
-    run = pair.runs[0]
+    run = pair.runs
     status, said = run.run("train.pretrain", OPTIONS, CORPUSMILL_LAUNCHER="sh -c 'echo $0 $#; exit 75'")
     assert (status, said) == (75, "train.pretrain 6\n")
+    asked = "sh -c 'trap \"exit 75\" USR1; sleep 0.5; kill -USR1 $PPID; sleep 5 & wait'"  # it hears of it as srun would
+    assert run.run("train.pretrain", OPTIONS, CORPUSMILL_LAUNCHER=asked) == (75, "")
     status, said = run.run("train.pretrain", ["--output", "elsewhere"], CORPUSMILL_LAUNCHER="true")
     assert (status, "elsewhere: the launcher has ended well, and the output is not here" in said) == (1, True)
     status, said = run.run("train.pretrain", OPTIONS, CORPUSMILL_LAUNCHER="no-such-program python -m")
@@ -237,6 +251,9 @@ def test_a_file_asks_a_run_to_stop_as_a_signal_does(tmp_path: Path) -> None:
         (tmp_path / "stop").touch()  # of an earlier life
         request = StopRequest(tmp_path, world)
         assert not request.agreed()
+        file, request.file, request._looked = request.file, tmp_path / ("x" * 300), 0.0
+        assert not request.agreed()  # the disk refuses to answer
+        request.file = file
         os.kill(os.getpid(), signal.SIGUSR1)
         assert request.agreed()
         asked = StopRequest(tmp_path, world)

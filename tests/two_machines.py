@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from corpora import write_params
@@ -114,16 +113,14 @@ class WarmPair:
 
     def __init__(self, folder: Path) -> None:
         self.machines = [Machine(folder / f"machine-{number}") for number in (0, 1)]
-        self.runs = [TrainRuns(machine.folder) for machine in self.machines]
+        self.runs = TrainRuns(self.machines[0].folder)
 
     def __enter__(self) -> "WarmPair":
-        for runs in self.runs:
-            runs.__enter__()
+        self.runs.__enter__()
         return self
 
     def __exit__(self, *failure: object) -> None:
-        for runs in self.runs:
-            runs.__exit__(*failure)
+        self.runs.__exit__(*failure)
 
     def run(
         self,
@@ -139,26 +136,31 @@ class WarmPair:
             second: the other process's command line, where it is not the same.
             one_machine: both in the first one's folder.
         """
-        port = str(free_port())
-        common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo"}
-
-        def run(rank: int) -> tuple[int, str]:
-            own = {"RANK": str(rank), "LOCAL_RANK": str(rank if one_machine else 0)}
-            given = argv if rank == 0 or second is None else second
-            return self.runs[rank].run(module, given, **common, **own, **(env or {}))
-
-        with ThreadPoolExecutor(2) as pool:
-            return list(pool.map(run, (0, 1)))
+        here, there = (machine.folder for machine in self.machines)
+        return self.runs.run_ranks(
+            [argv, argv if second is None else second], [here, here if one_machine else there], module,
+            machines=1 if one_machine else 2, **(env or {}),
+        )  # fmt: skip
 
 
 def main(argv: Sequence[str]) -> None:
-    """Compares two machines, each with the checkpoint folder on its command line; ``--silent``: one is halted a while."""
+    """Compares two machines, each with the checkpoint folder on its command line.
+
+    ``--silent``: one is halted for some seconds while it trains; ``--late``: it begins to train some seconds later.
+    """
+    import torch.distributed as dist
+
     from train.nodes import expect_alike
     from train.pulse import pulse
     from train.world import join_world, left_at_end
 
     world = join_world()
     with left_at_end(world):
+        if argv[0] == "--late":
+            if not world.leads:
+                time.sleep(float(argv[1]))
+            with pulse(world, {0: "node-a", 1: "node-b"}):
+                return dist.barrier()
         if argv[0] != "--silent":
             expect_alike(world, "train.pretrain", (), OPTIONS[1], Path(OPTIONS[3]), Path(argv[0]))
             return

@@ -111,6 +111,8 @@ def _hand_over(command: str, module: str, argv: Sequence[str]) -> None:
             f"the launcher does not start: {error}", where=LAUNCHER, got=repr(command),
             expected="a command to which the module is added: srun python -m | deepspeed --hostfile FILE --module",
         ) from None  # fmt: skip
+    # srun and mpirun give it to their processes; without this it would end this one and leave them alone.
+    signal.signal(signal.SIGUSR1, lambda number, frame: child.send_signal(number))
     try:
         status = child.wait()
     except KeyboardInterrupt:

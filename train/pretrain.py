@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.spine import faults, storage
+from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import dump, read_manifest
 from pipelines.spine.stage import Job, Stage, opened, run_module
 from train.batches import Batches
@@ -44,7 +45,7 @@ from train.saved import ModelConfig, file_entry, write_model
 from train.spikes import Judge
 from train.stop import STATUS, StopRequest
 from train.summary import summary
-from train.world import World, end_after_leader, join_world, left_at_end, lost_partners, share
+from train.world import World, agree, end_after_leader, join_world, left_at_end, lost_partners, share
 
 if TYPE_CHECKING:
     from tokenizer.encoding import Encoder
@@ -79,6 +80,9 @@ def main(argv: list[str]) -> None:
             _lead(without_rank(argv), world)
         elif (task := share(None)) is not None:
             train(task, world)
+            agree(
+                None
+            )  # until all is published: a launcher may end what still runs some time after the first has ended
         else:
             end_after_leader()
 
@@ -161,7 +165,12 @@ def _lead(argv: list[str], world: World) -> None:
             share(None)  # the others wait for a task
             raise
         outcome = train(share(task), world)
-        _publish(job, task, outcome)
+        error: Exception | None = None
+        try:
+            _publish(job, task, outcome)
+        except (CorpusmillError, OSError) as failure:
+            error = failure
+        agree(error)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:

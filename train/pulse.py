@@ -37,7 +37,11 @@ def pulse(world: World, machines: Mapping[int, str]) -> Iterator[None]:
         CorpusmillError: the variable is no number of seconds.
     """
     seconds = _seconds()
-    if len(machines) < 2 or world.rank not in machines:
+    if len(machines) < 2:
+        yield
+        return
+    if world.rank not in machines:
+        dist.barrier()
         yield
         return
     # A connection of its own: those of the processes are theirs.
@@ -49,6 +53,7 @@ def pulse(world: World, machines: Mapping[int, str]) -> Iterator[None]:
     watched = {rank: host for rank, host in machines.items() if rank != world.rank and (world.leads or rank == 0)}
     beat = _Beat(store, world.rank, watched, seconds, stop)
     store.set(str(world.rank), "0")
+    dist.barrier()  # a machine that takes longer to read its checkpoint has no beat yet, and is not lost
     for target in (beat.exchange, beat.supervise):
         threading.Thread(target=target, daemon=True).start()
     try:

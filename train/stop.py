@@ -40,7 +40,8 @@ class StopRequest:
         now = time.monotonic()
         if self._world.leads and now - self._looked >= LOOK_SECONDS:
             self._looked = now
-            self._asked = self._asked or self.file.exists()
+            # Not Path.exists: of a shared disk that does not answer it raises, and it asks for nothing.
+            self._asked = self._asked or os.path.exists(self.file)
         return self._asked if self._world.size == 1 else any_of(self._world, self._asked)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
