@@ -52,7 +52,12 @@ def test_an_empty_text_shard_gives_no_token_shard_and_readers_say_that_the_split
     write_documents(tmp_path / "in" / "a.parquet", [])
     output = run(tmp_path)
     assert read_manifest(output).shards == ()
-    assert sorted(path.name for path in output.iterdir()) == ["ledger.json", "lineage.json", "manifest.json"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "languages.json",
+        "ledger.json",
+        "lineage.json",
+        "manifest.json",
+    ]
     with pytest.raises(CorpusmillError, match="no rows in split val"):
         SplitRows(output, "val")
     with pytest.raises(FileNotFoundError):
