@@ -126,7 +126,8 @@ def test_the_flow_gives_the_same_bytes_for_more_workers_and_renamed_and_reordere
     for part in range(1, NUM_UNITS + 1):  # the first becomes the last
         shutil.copyfile(undisturbed / "raw" / f"{part}.jsonl", tmp_path / "raw" / f"{chr(ord('z') - part)}.jsonl")
     for stage in STAGES:
-        stages.finish(command(stage, tmp_path, tmp_path, params), workers=2)
+        # `dedup` starts its workers for each of its pipelines; its own tests do so with two, too.
+        stages.finish(command(stage, tmp_path, tmp_path, params), workers=1 if stage == "dedup" else 2)
         assert digests(tmp_path / stage) == digests(undisturbed / stage), stage
 
 
