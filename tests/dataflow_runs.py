@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from corpora import words
+from corpora import words, write_documents
 from test_decontaminate import fetched, one_set
 from warm_runs import PipelineRuns
 
@@ -23,7 +23,8 @@ BOILERPLATE = "This line stands in every text of the source, and so it goes away
 #: The repository's parameters, but for what a small corpus needs to give every step something to do.
 CHANGED = {
     "vocab_size": 300, "more_sizes": "[]", "min_unit_mb": 0, "max_units_per_file": 1, "max_documents": 20,
-    "val_per_10000": 2000, "test_per_10000": 2000, "bands_per_round": 10, "seq_len": 32,
+    "val_per_10000": 2000, "test_per_10000": 2000, "bands_per_round": 10, "seq_len": 32, "positive": "[made]",
+    "negative": "[poor]",
 }  # fmt: skip
 
 
@@ -44,6 +45,8 @@ def write_workspace(folder: Path, *outputs: Path) -> None:
     for name, value in CHANGED.items():
         text = re.sub(rf"^(\s*){name}: [^#\n]+", rf"\g<1>{name}: {value} ", text, flags=re.MULTILINE)
     (folder / "params.yaml").write_text(text)
+    poor = [(f"{index}", f"buy now {index} " * 20) for index in range(20)]
+    write_documents(folder / "poor.parquet", poor, "poor")
     shutil.copyfile(ROOT / "versions.yaml", folder / "versions.yaml")
     copied = " ".join(words(205, 20))  # stands in one of the texts
     (folder / "quiz.jsonl").write_text(json.dumps({"question": copied, "answer": "yes"}) + "\n")
@@ -64,10 +67,12 @@ def text_of(part: int, index: int) -> str:
 
 def command(stage: str, workspace: Path, output: Path) -> list[str]:
     """Module and arguments of a stage that reads and writes below ``output``."""
-    before = {"extract": workspace / "raw", "clean": output / "extract", "dedup": output / "clean",
-              "decontaminate": output / "clean", "shard": output / "clean", "count": output / "shard",
+    before = {"extract": workspace / "raw", "quality": output / "extract", "clean": output / "extract",
+              "dedup": output / "clean", "decontaminate": output / "clean", "shard": output / "clean",
+              "count": output / "shard",
               "learn": output / "count", "pack": output / "shard"}  # fmt: skip
     options = {
+        "quality": ["--input", str(output / "extract"), str(workspace / "poor.parquet")],  # the last --input counts
         "extract": ["--kind", "jsonl", "--source", "made", "--language", "en"],
         "decontaminate": ["--sets", str(workspace / "fetch" / "evaluation.json")],
         "shard": ["--drops", str(output / "dedup"), "--contaminated", str(output / "decontaminate")],

@@ -116,6 +116,18 @@ def test_the_flow_gives_every_stage_something_to_do(flow: Cloud) -> None:
     }  # fmt: skip
 
 
+def test_a_quality_model_learned_from_what_workers_elsewhere_read_is_the_one_learned_here(flow: Cloud) -> None:
+    before = len(flow.service.jobs)
+    for name, by in (("here", None), ("there", flow.folder / "dataflow.yaml")):
+        status, said = flow.run(command("quality", flow.folder / "workspace", flow.folder / name), by)
+        assert status == 0, said[-2000:]
+    assert [job.state for job in flow.service.jobs[before:]] == ["JOB_STATE_DONE"]
+    here, there = flow.folder / "here" / "quality", flow.folder / "there" / "quality"
+    same_texts(here, there)
+    assert json.loads((there / "ledger.json").read_text())["in"] == 62
+    assert {"model.arrow", "metrics.json", "words.json"} <= {path.name for path in there.iterdir()}
+
+
 def test_a_job_asks_for_what_the_runner_file_says(flow: Cloud) -> None:
     (job,) = flow.jobs["extract"]
     pool, environment = job.pool, job.body["environment"]

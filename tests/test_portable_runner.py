@@ -132,6 +132,17 @@ def test_a_stage_on_another_environment_s_workers_leaves_the_bytes_of_a_local_ru
     same_shards(flow / "here" / stage, flow / "there" / stage, "s3://words/corpus/units/")
 
 
+def test_a_quality_model_is_the_same_from_another_environment_s_workers(flow: Path, cluster: Cluster) -> None:
+    there = cluster.environment(cluster.threads_port, f"{cluster.bucket}/corpus")
+    here = {"CORPUSMILL_RUNNER": "", "CORPUSMILL_ROOT": "", "CORPUSMILL_WORKERS": "1"}
+    for name, environment in (("here", here), ("there", there)):
+        module, *arguments = command("quality", flow / "workspace", flow / name)
+        status, said = cluster.runs.run(module, arguments, **environment)
+        assert status == 0, f"{name}: {said[-3000:]}"
+    same_texts(flow / "here" / "quality", flow / "there" / "quality")
+    assert (flow / "there" / "quality" / "model.arrow").exists()
+
+
 def test_the_documented_commands_run_a_stage_with_a_root_on_a_shared_disk(flow: Path, cluster: Cluster) -> None:
     root = flow / "shared-disk"
     there = cluster.environment(cluster.pool_port, f"file://{root}")
