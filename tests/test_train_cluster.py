@@ -277,3 +277,12 @@ def move_to(pack: Path, place: str) -> list[Shard]:
 def put(place: str, data: bytes) -> None:
     with storage.publishing(place) as file:
         file.write(data)
+
+
+def test_help_from_several_processes_ends_well() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "train.pretrain", "--help"], capture_output=True, text=True, timeout=120,
+        env={**os.environ, "CORPUSMILL_PROCESSES": "2", "PYTHONPATH": str(Path(__file__).parents[1])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "usage: python -m train.pretrain" in done.stdout

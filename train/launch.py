@@ -38,7 +38,7 @@ def started_others(module: str, argv: Sequence[str]) -> bool:
         SystemExit: one of them failed (it has said why).
         KeyboardInterrupt: this process was told to stop; all of them are ended.
     """
-    if is_started():
+    if is_started() or {"-h", "--help"} & set(argv):  # what is asked here is answered here
         return False
     if command := os.environ.get(LAUNCHER, ""):
         if PROCESSES in os.environ:
