@@ -5,11 +5,11 @@ Every document brings one key, 16 bytes with its reference; a partition holds th
 2,000 documents make full buckets (``bench.billion_keys``); so the right pairs of each partition are known.
 
 What is run is the stage's own code, in a process of its own whose peak is that of a worker: `references.unpack`,
-`search_steps.pairs_of` (keys that are shared, pairs, caps), `references.split_by` (pairs by unit), `decisions.shared_keys`
-(repeated ids and exact copies); and for a sample of units what sends keys (`references.by_partition`) and what receives
-pairs (`verify.merge_pairs`). Proposed must be the planted pairs, none missing, none more (random keys of 64 bits meet by
-chance once in 40 such rounds). Left out: Beam, the network, and the look-up of ranks in signed units, for which a hash of
-the reference stands.
+`search_steps.by_crowd` and `pairs_of` (keys that are shared, pairs, caps), `references.split_by` (pairs by unit),
+`decisions.shared_keys` (repeated ids and exact copies); and for a sample of units what sends keys
+(`references.by_partition`) and what receives pairs (`verify.merge_pairs`). Proposed must be the planted pairs, none
+missing, none more (random keys of 64 bits meet by chance once in 40 such rounds). Left out: Beam, the network, and what
+ranks the documents of full buckets, for which a hash of the reference stands.
 
 ``python -m bench.duplicates_billion`` runs all partitions (a quarter of an hour of CPU) and writes
 ``logs/bench-duplicates-billion.json``; ``--sample 10`` runs each tenth.
@@ -33,7 +33,7 @@ from bench.billion_keys import DOCUMENTS_PER_UNIT, SEED, TEMPLATE_DOCUMENTS, Rou
 from pipelines.duplicates.decisions import shared_keys
 from pipelines.duplicates.plan import DedupParams
 from pipelines.duplicates.references import KEYED, PAIR, by_partition, split_by, unit_of, unpack
-from pipelines.duplicates.search_steps import pairs_of
+from pipelines.duplicates.search_steps import by_crowd, pairs_of
 from pipelines.duplicates.text_units import I64
 from pipelines.duplicates.verify import merge_pairs
 from pipelines.spine.errors import CorpusmillError
@@ -72,9 +72,10 @@ def work(path: str, max_bucket: int) -> Answer:
     blobs = _read_blobs(Path(path))
     clocks = [time.process_time()]
     keyed = unpack(blobs, KEYED)
-    proposed, pairs = pairs_of(keyed, max_bucket, lambda refs: np.argsort(np.argsort(mix(refs, SEED + 3))))
-    records = np.zeros(len(pairs), PAIR)
-    records["a"], records["b"], records["banded"] = pairs.min(1), pairs.max(1), 1
+    few, full = by_crowd(keyed, max_bucket)
+    _, records = pairs_of(few, np.zeros(len(few), np.int64), max_bucket)
+    proposed, of_full = pairs_of(full, np.argsort(np.argsort(mix(full["ref"], SEED + 3))), max_bucket)
+    records = np.concatenate([records, of_full])
     clocks.append(time.process_time())
     num_blobs = sum(1 for _ in split_by(unit_of(records["a"]), records))
     clocks.append(time.process_time())

@@ -27,8 +27,8 @@ from bench.duplicates_planted import Planted
 from bench.tools import Usage, run_alone
 from pipelines.duplicates.plan import DedupParams
 from pipelines.duplicates.proposals import propose_pairs
-from pipelines.duplicates.references import DROP, KEYED, PAIR, VERIFIED, make_refs, unpack
-from pipelines.duplicates.search_steps import pairs_of
+from pipelines.duplicates.references import DROP, KEYED, PAIR, PLACE, make_refs, unpack
+from pipelines.duplicates.search_steps import by_crowd, pairs_of
 from pipelines.duplicates.signing import fixed_lists_array, sign
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.params import load_params
@@ -41,7 +41,7 @@ RECORDS = 4_000_000
 SEED = 11
 #: Of the simulated records, the share whose key another one has too, and the size of their buckets.
 SHARED, BUCKET = 0.10, 3
-#: Bytes of a reference, all that crosses for a candidate document.
+#: Bytes of a reference: the question about a candidate document.
 REF_BYTES = np.dtype(np.uint64).itemsize
 
 
@@ -111,7 +111,8 @@ def steps(rates: Rates, params: DedupParams) -> list[Step]:
         Step("bands", KEYED.itemsize * rates.bands, rounds),
         Step("fingerprints", KEYED.itemsize * rates.fingerprints, max(print_rounds, 1)),
         Step("proposed pairs", PAIR.itemsize * rates.proposals, rounds + print_rounds),
-        Step("candidates", REF_BYTES * candidates, 1),
+        Step("candidates", (REF_BYTES + PLACE.itemsize) * candidates, 1),
+        Step("verified pairs", (DROP.itemsize + 2 * PLACE.itemsize) * rates.pairs, 1),
     ]
 
 
@@ -135,8 +136,8 @@ def simulate(records: int, max_bucket: int) -> int:
     """Proposes the pairs of a synthetic partition; returns how many."""
     if not records:
         return 0
-    _, pairs = pairs_of(unpack([synthetic(records, SEED)], KEYED), max_bucket, lambda refs: np.arange(len(refs)))
-    return len(pairs)
+    few, _ = by_crowd(unpack([synthetic(records, SEED)], KEYED), max_bucket)
+    return len(pairs_of(few, np.zeros(len(few), np.int64), max_bucket)[1])
 
 
 def run_simulation(records: int) -> Usage:
@@ -167,17 +168,11 @@ def report(rates: Rates, params: DedupParams, records: int, usage: Usage) -> Ite
     yield f"a distinct candidate pair crosses as {per_pair:.0f} bytes ({PAIR.itemsize} each time that it is proposed)"
     yield ""
     # At most every candidate pair is verified.
-    most = int(params.max_verified_pairs / rates.pairs) if rates.pairs else 0
-    yield (
-        f"one process resolves at most {params.max_verified_pairs:,} verified pairs of {VERIFIED.itemsize} bytes: at"
-        f" {rates.pairs:.3f} pairs a document that is {most:,} documents"
-    )
     for billion in BILLIONS:
-        held = rates.pairs * billion * 1e9
+        pairs = rates.pairs * billion * 1e9
         yield (
-            f"{billion:3} billion: {held:.2e} pairs, {held * VERIFIED.itemsize / 1e9:.0f} GB verified, at most"
-            f" {held * DROP.itemsize / 1e9:.0f} GB of drops: "
-            + ("fits" if held <= params.max_verified_pairs else "a second round, by connected component, is needed")
+            f"{billion:3} billion: at most {pairs:.2e} verified pairs, {pairs * DROP.itemsize / 1e9:.0f} GB; the one process"
+            f" that decides them, in order, holds {billion * 1e9 / 8e9:.2f} GB"
         )
 
 

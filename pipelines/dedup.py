@@ -30,7 +30,7 @@ from pathlib import Path
 
 import apache_beam as beam
 
-from pipelines.duplicates.decide_steps import GatherCandidates, Resolve, Verify, WriteDrops, WriteSets
+from pipelines.duplicates.decide_steps import AskExact, AskNear, TellIds, TellKept, WriteDrops
 from pipelines.duplicates.explaining import OPTION, explain_command
 from pipelines.duplicates.losses import DEFAULT, judge_losses
 from pipelines.duplicates.minhash import choose_bands, proposal_probability
@@ -39,9 +39,19 @@ from pipelines.duplicates.passes import describe_search, first_rounds, next_pass
 from pipelines.duplicates.plan import DedupParams, Plan, Round, SearchFiles
 from pipelines.duplicates.preference import ORDERS, Preference, priorities_of
 from pipelines.duplicates.references import EXACT, REPEATED_ID
-from pipelines.duplicates.search_steps import COUNTED, Propose, RoundKeys, WriteCounts, WritePairs
+from pipelines.duplicates.search_steps import (
+    COUNTED,
+    FULL,
+    Propose,
+    ProposeFull,
+    RoundKeys,
+    TellFull,
+    WriteCounts,
+    WritePairs,
+)  # fmt: skip
 from pipelines.duplicates.shingles import NORMALIZATIONS
-from pipelines.duplicates.steps import REPEATS, FindRepeated, Keys, Sign, WriteRepeats
+from pipelines.duplicates.steps import REPEATS, AskHolders, FindRepeated, Keys, Sign, TellHolders, WriteRepeats
+from pipelines.duplicates.verify_steps import GatherCandidates, Order, Resolve, Verify, WriteNear, WriteSets
 from pipelines.process import run_pipeline
 from pipelines.spine import storage
 from pipelines.spine.command import run_module
@@ -55,8 +65,8 @@ from pipelines.spine.units import Unit, UnitCache, plan_documents
 class FindRepeats(beam.PTransform):
     """(number, unit) -> the number, once the unit's repeated ids and exact copies lie in a file.
 
-    Shuffles, a document: 16 bytes for its id and 16 for its content. The largest partition (all keys /
-    ``num_partitions``) must fit in one worker's memory, as in every step.
+    Shuffles, a document: 16 bytes for its id and 16 for its content; for one that shares a half of either, 48 more. The
+    largest partition (all keys / ``num_partitions``) must fit in one worker's memory, as in every step.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -75,19 +85,25 @@ class FindRepeats(beam.PTransform):
     def _repeated(
         self, signed: beam.PCollection, drops: beam.PCollection, column: str, measure: int
     ) -> beam.PCollection:
+        plan = self._plan
         return (
             {"unit": signed, "drops": drops}
             | f"Left.{column}" >> beam.CoGroupByKey()
-            | f"Keys.{column}" >> beam.ParDo(Keys(self._plan, column))
+            | f"Keys.{column}" >> beam.ParDo(Keys(plan, column))
+            | f"ByHalf.{column}" >> beam.GroupByKey()
+            | f"Ask.{column}" >> beam.ParDo(AskHolders(plan))
+            | f"ByHolder.{column}" >> beam.GroupByKey()
+            | f"Tell.{column}" >> beam.ParDo(TellHolders(plan, column))
             | f"ByKey.{column}" >> beam.GroupByKey()
-            | f"Repeated.{column}" >> beam.ParDo(FindRepeated(self._plan, column, measure))
+            | f"Repeated.{column}" >> beam.ParDo(FindRepeated(plan, measure))
         )
 
 
 class FindPairs(beam.PTransform):
     """(number, unit) -> the number, once the unit's candidate pairs of one round lie in a file.
 
-    Shuffles 16 bytes for each key of the round, and 17 bytes a proposed pair and partition that proposes it.
+    Shuffles 16 bytes for each key of the round, 48 more for one that too many documents have, and 18 bytes a proposed
+    pair and partition that proposes it.
     """
 
     def __init__(self, plan: Plan, of: Round, before: Sequence[Round]) -> None:
@@ -101,50 +117,83 @@ class FindPairs(beam.PTransform):
             | "Spread" >> beam.Reshuffle()
             | "Keys" >> beam.ParDo(RoundKeys(plan, of, self._before))
             | "ByKey" >> beam.GroupByKey()
-            | "Propose" >> beam.ParDo(Propose(plan)).with_outputs(COUNTED, main="pairs")
+            | "Propose" >> beam.ParDo(Propose(plan)).with_outputs(COUNTED, FULL, main="pairs")
         )
-        _ = proposed[COUNTED] | "Together" >> beam.GroupByKey() | "Counts" >> beam.ParDo(WriteCounts(plan, of))
-        return proposed["pairs"] | "ByUnit" >> beam.GroupByKey() | "Write" >> beam.ParDo(WritePairs(plan, of))
+        full = (
+            proposed[FULL]
+            | "ByHolder" >> beam.GroupByKey()
+            | "Tell" >> beam.ParDo(TellFull(plan, of))
+            | "FullByKey" >> beam.GroupByKey()
+            | "ProposeFull" >> beam.ParDo(ProposeFull(plan)).with_outputs(COUNTED, main="pairs")
+        )
+        counted = (proposed[COUNTED], full[COUNTED]) | "AllCounts" >> beam.Flatten()
+        _ = counted | "Together" >> beam.GroupByKey() | "Counts" >> beam.ParDo(WriteCounts(plan, of))
+        pairs = (proposed["pairs"], full["pairs"]) | "AllPairs" >> beam.Flatten()
+        return pairs | "ByUnit" >> beam.GroupByKey() | "Write" >> beam.ParDo(WritePairs(plan, of))
 
 
 class VerifyPairs(beam.PTransform):
-    """(number, unit) -> the pass's number, once the near copies that are known by now lie in files by unit.
+    """(number, unit) -> numbers of units, once the near copies that are known by now lie in files by unit.
 
-    Shuffles 8 bytes a candidate document. Memory: the shingle sets of a block of pairs (32 MB) a worker; one process
-    resolves the verified pairs (26 bytes each, at most ``max_verified_pairs``).
+    Shuffles, a candidate document and unit that asks for it, 8 bytes there and 40 back; a verified pair, 25 bytes and 40
+    for each of its documents; 25 bytes a drop. Memory: the shingle sets of a block of pairs (32 MB) a worker, and the
+    verified pairs whose worse documents are about as long; one process decides, and holds a bit a document.
     """
 
-    def __init__(self, plan: Plan, rounds: Sequence[Round]) -> None:
+    def __init__(self, plan: Plan, passes: Sequence[Sequence[Round]]) -> None:
         super().__init__()
-        self._plan, self._rounds, self._pass = plan, rounds, rounds[0].number_of_pass
+        self._plan, self._passes, self._pass = plan, passes, len(passes) - 1
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
-        plan = self._plan
-        units = units | "Spread" >> beam.Reshuffle()
-        sets = (
-            units
-            | "Candidates" >> beam.ParDo(GatherCandidates(plan, self._rounds))
-            | "ByUnit" >> beam.GroupByKey()
-            | "Sets" >> beam.ParDo(WriteSets(plan, self._pass))
-        )
+        plan, number = self._plan, self._pass
         return (
             units
-            | "Verify" >> beam.ParDo(Verify(plan, self._pass), beam.pvalue.AsIter(sets))
-            | "One" >> beam.Map(lambda index: (None, index))
+            | "Spread" >> beam.Reshuffle()
+            | "Candidates" >> beam.ParDo(GatherCandidates(plan, self._passes))
+            | "ByUnit" >> beam.GroupByKey()
+            | "Sets" >> beam.ParDo(WriteSets(plan, number))
+            | "ByAsker" >> beam.GroupByKey()
+            | "Verify" >> beam.ParDo(Verify(plan, number))
+            | "ByStretch" >> beam.GroupByKey()
+            | "Order" >> beam.ParDo(Order(plan, number))
             | "Together" >> beam.GroupByKey()
-            | "Resolve" >> beam.ParDo(Resolve(plan, self._pass))
+            | "Resolve" >> beam.ParDo(Resolve(plan, number))
+            | "DropsByUnit" >> beam.GroupByKey()
+            | "Write" >> beam.ParDo(WriteNear(plan, number))
         )
 
 
 class DecideUnits(beam.PTransform):
-    """(number, unit) -> the number, once the unit's drop list lies in the cache. Shuffles nothing but the numbers."""
+    """(number, unit) -> the number, once the unit's drop list lies in the cache.
+
+    Shuffles, a dropped document, 8 bytes to whom it goes for, and 33 and that one's id back.
+    """
 
     def __init__(self, plan: Plan, last_pass: int) -> None:
         super().__init__()
         self._plan, self._last_pass = plan, last_pass
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
-        return units | "Spread" >> beam.Reshuffle() | "Write" >> beam.ParDo(WriteDrops(self._plan, self._last_pass))
+        plan, last = self._plan, self._last_pass
+        units = units | "Spread" >> beam.Reshuffle()
+        near = (
+            units
+            | "AskNear" >> beam.ParDo(AskNear(plan, last))
+            | "NearByKept" >> beam.GroupByKey()
+            | "TellIds" >> beam.ParDo(TellIds(plan))
+        )
+        asked = units | "AskExact" >> beam.ParDo(AskExact(plan))
+        exact = (
+            {"near": near, "asked": asked}
+            | "ExactByKept" >> beam.CoGroupByKey()
+            | "TellKept" >> beam.ParDo(TellKept(plan, last))
+        )
+        numbers = units | "Number" >> beam.MapTuple(lambda index, unit: (index, None))
+        return (
+            {"unit": numbers, "near": near, "exact": exact}
+            | "ByUnit" >> beam.CoGroupByKey()
+            | "Write" >> beam.ParDo(WriteDrops(plan, last))
+        )
 
 
 def main(argv: Sequence[str]) -> None:
@@ -185,7 +234,7 @@ def _search(job: Job, plan: Plan) -> str:
             before = passes[-2] if len(passes) > 1 else ()
             for of in rounds:
                 run(of.name, FindPairs(plan, of, before))
-            run(f"pass{len(passes)}", VerifyPairs(plan, rounds))
+            run(f"pass{len(passes)}", VerifyPairs(plan, tuple(passes)))
             passes += next_pass(plan, rounds)
         # Never marked as done: a unit that is whole costs a look, one that was damaged since is decided again.
         run_pipeline(job, lambda root: root | beam.Create(numbered) | DecideUnits(plan, len(passes) - 1), plan.units)
@@ -254,7 +303,7 @@ def _note(job: Job, digest: str, kind: str) -> Path:
 
 def _deciding(params: DedupParams) -> DedupParams:
     """The parameters without those that only bound memory or refuse a result: another limit decides nothing anew."""
-    return replace(params, bands_per_round=0, num_partitions=0, max_verified_pairs=0, max_dropped_percent={})
+    return replace(params, bands_per_round=0, num_partitions=0, max_dropped_percent={})
 
 
 def _expect_all(plan: Plan, decided: Sequence[Unit]) -> None:

@@ -18,7 +18,7 @@ from tokenizer.patterns import split
 DEDUP = {
     "normalization": "whitespace", "threshold": 0.8, "containment_threshold": 0.9, "shingle_size": 5, "num_bands": 20,
     "rows_per_band": 5, "bands_per_round": 6, "seed": 1, "survivor": "longest", "source_priority": [],
-    "max_bucket": 64, "max_passes": 3, "num_partitions": 3, "max_verified_pairs": 100_000, "write_index": True,
+    "max_bucket": 64, "max_passes": 3, "num_partitions": 3, "write_index": True,
     "max_dropped_percent": {"default": 100},
 }  # fmt: skip
 

@@ -215,7 +215,8 @@ def test_shuffled_bytes_follow_from_records_and_rates() -> None:
     found = {step.name: step for step in steps(Rates(1000, 20.0, 8.0, 0.5, 0.1), params)}
     assert found["bands"].bytes_per_document == 20 * KEYED.itemsize
     assert found["bands"].rounds == -(-params.num_bands // params.bands_per_round)
-    assert found["candidates"].bytes_per_document == pytest.approx(8 * 0.2)
+    assert found["candidates"].bytes_per_document == pytest.approx((8 + 40) * 0.2)
+    assert found["verified pairs"].bytes_per_document == pytest.approx((25 + 2 * 40) * 0.1)
     # 16 bytes x 10^9 documents, held 8 times, 2 GB a worker
     assert partitions(found["ids"], 10**9, 8.0) == 64 * KEYED.itemsize // 16
 

@@ -95,7 +95,7 @@ def test_the_bytes_that_enter_a_shuffle_are_counted(tmp_path: Path) -> None:
     counts = {short_name(name): size for name, size in json.loads((tmp_path / "counts.json").read_text()).items()}
     # 16 bytes a document and half; a partition's number, a length and a time beside each of 2 or so blobs.
     for name in ("id_key", "content_key"):
-        assert 16 * 300 < counts[f"FindRepeats/ByKey.{name}"] < 16 * 300 + 40 * DEDUP["num_partitions"]
+        assert 16 * 300 < counts[f"FindRepeats/ByHalf.{name}"] < 16 * 300 + 40 * DEDUP["num_partitions"]
     assert counts["FindPairs/ByKey"] > 16 * 300 * DEDUP["num_bands"]
 
 

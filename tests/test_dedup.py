@@ -125,11 +125,6 @@ def test_a_source_that_loses_too_much_fails_with_the_share_and_the_parameter(cor
     assert not (corpus / "out" / "manifest.json").exists()
 
 
-def test_more_verified_pairs_than_the_bound_fail_and_name_the_parameter(corpus: Path) -> None:
-    with pytest.raises(CorpusmillError, match="2 verified pairs"):
-        run(corpus, "out", max_verified_pairs=1)
-
-
 @pytest.mark.parametrize(("name", "value"), [("threshold", 0.0), ("threshold", 1.5), ("num_bands", 0)])
 def test_impossible_parameters_are_refused_by_name(corpus: Path, name: str, value: float) -> None:
     with pytest.raises(CorpusmillError) as error:

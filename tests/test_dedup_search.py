@@ -8,7 +8,7 @@ import pytest
 from corpora import DEDUP, digests, read_rows, words, write_documents, write_params
 
 from pipelines import dedup
-from pipelines.duplicates import decide_steps, plan
+from pipelines.duplicates import plan, verify_steps
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import Shard, write_manifest
 from pipelines.spine.storage import link, sha256_file
@@ -48,7 +48,7 @@ def test_rounds_and_partitions_change_no_byte_and_no_count(tmp_path: Path, monke
     once = digests(run(tmp_path, "in", "once", **few))
     monkeypatch.setattr(plan, "ROUND_KEYS", 1)
     monkeypatch.setattr(plan, "PARTITION_BYTES", 1 << 10)
-    monkeypatch.setattr(decide_steps, "ASKED_PAIRS", 1)
+    monkeypatch.setattr(verify_steps, "BLOCK_PAIRS", 1)
     assert digests(run(tmp_path, "in", "rounds", bands_per_round=3, **few)) == once
     assert digests(run(tmp_path, "in", "single", bands_per_round=1, num_partitions=1, **few)) == once
 

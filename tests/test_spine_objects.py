@@ -55,6 +55,19 @@ def test_a_block_that_fails_publishes_nothing(store: Store) -> None:
     assert storage.size_of(place) is None
 
 
+def test_several_ranges_come_in_order_and_one_past_the_end_is_an_error(store: Store, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 4096  # a megabyte: the last range is asked for by itself
+    for place in (f"{store.scheme}://corpus/ranges", str(tmp_path / "ranges")):
+        with storage.publishing(place) as file:
+            file.write(content)
+        ranges = [(0, 3), (3, 3), (5, 300), (1 << 19, (1 << 19) + 2)]
+        assert storage.read_ranges(place, ranges) == [content[start:stop] for start, stop in ranges]
+        assert storage.read_ranges(place, []) == []
+        with pytest.raises(CorpusmillError, match="the file ends too early") as error:
+            storage.read_ranges(place, [(0, 1), (len(content) - 1, len(content) + 9)])
+        assert error.value.got == "1 of them"
+
+
 def test_ranges_are_read_as_from_a_file(store: Store) -> None:
     place, content = f"{store.scheme}://corpus/ranges.bin", bytes(range(256)) * 36_000
     with storage.publishing(place) as file:

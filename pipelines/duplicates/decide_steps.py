@@ -1,182 +1,147 @@
-"""The decision on Beam: candidate pairs -> shingle sets -> verified pairs -> who goes -> each unit's drop list.
+"""The decision on Beam: who goes, from the steps before -> the ids of who stays -> each unit's drop list.
 
-Steps wait for one another by the numbers of the units that are done; what they found lies in the plan's files.
+near copies          ->  the kept document's unit  ->  its id                              (AskNear, TellIds)
+exact copies         ->  the kept document's unit  ->  it and its id, or whom it goes for  (AskExact, TellKept)
+all drops of a unit  ->  the drop list                                                     (WriteDrops)
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
+import pyarrow as pa
 
-from pipelines.duplicates.decisions import DropsOfUnit, by_ref, near_drops, repoint
+from pipelines.duplicates.answers import Known, Packed, gathered
+from pipelines.duplicates.decisions import DropsOfUnit
 from pipelines.duplicates.older import index_schema
-from pipelines.duplicates.plan import Plan, Round
-from pipelines.duplicates.references import (
-    DROP,
-    MEASURES,
-    PAIR,
-    REPEATED_ID,
-    VERIFIED,
-    members_of,
-    split_by,
-    unit_of,
-    unpack,
-)  # fmt: skip
-from pipelines.duplicates.shingle_sets import ShingleSets
-from pipelines.duplicates.signing import lists_arrays
-from pipelines.duplicates.steps import REPEATS, OnPlan, near_step
-from pipelines.duplicates.verify import Thresholds, merge_pairs, share_enough, verify_pairs, without
+from pipelines.duplicates.plan import Plan
+from pipelines.duplicates.references import DROP, EXACT, REPEATED_ID, places_by, row_of, unit_of, unpack
+from pipelines.duplicates.steps import REF, REPEATS, OnPlan, near_step
 from pipelines.spine import faults
-from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.progress import Heartbeat
 from pipelines.spine.units import Unit
 from pipelines.spine.work import run_unit
 
-REF = np.dtype("<u8")
-#: Pairs whose documents' fingerprints are held at a time: stock phrases propose dozens of pairs a document, and a long
-#: article has a kilobyte of fingerprints.
-ASKED_PAIRS = 1 << 14
+NAMED = np.dtype([("ref", "<u8")])  # a document of which nothing but the id is told
+Asked = tuple[int, bytes]  # the unit that asks, and references
 
 
-def candidates_step(number_of_pass: int) -> str:
-    """The step of a pass's candidate pairs, PAIR records."""
-    return f"candidates{number_of_pass}"
-
-
-def verified_step(number_of_pass: int) -> str:
-    """The step of a pass's verified pairs, VERIFIED records."""
-    return f"verified{number_of_pass}"
-
-
-class GatherCandidates(OnPlan):
-    """(number, unit) -> (unit, packed references) of all documents in the unit's pairs, which become a file."""
-
-    def __init__(self, plan: Plan, rounds: Sequence[Round]) -> None:
-        super().__init__(plan)
-        self._rounds, self._pass = rounds, rounds[0].number_of_pass
-
-    def process(self, element: tuple[int, Unit]) -> Iterator[tuple[int, bytes]]:
-        index, _ = element
-        files = self._plan.files
-        pairs = merge_pairs(files.read_all([(of.name, index) for of in self._rounds], PAIR))
-        pairs = pairs[self._worth_verifying(pairs)]
-        for earlier in range(self._pass):
-            pairs = without(pairs, files.read(candidates_step(earlier), index, PAIR))
-        files.write(candidates_step(self._pass), index, pairs)
-        refs = members_of(pairs)
-        yield from split_by(unit_of(refs), refs)
-
-    def _worth_verifying(self, pairs: np.ndarray) -> np.ndarray:
-        """Those that a band proposed, and those that share enough fingerprints; bool ``[n_pairs]``."""
-        worth = pairs["banded"] > 0
-        asked, enough = pairs[~worth], [np.empty(0, bool)]
-        for begin in range(0, len(asked), ASKED_PAIRS):
-            part = asked[begin : begin + ASKED_PAIRS]
-            refs = members_of(part)
-            fingerprints = self._signed.take(refs, ["fingerprints"])["fingerprints"]
-            enough.append(share_enough(part, refs, *lists_arrays(fingerprints)))
-        worth[~worth] = np.concatenate(enough)
-        return worth
-
-
-class WriteSets(OnPlan):
-    """(unit, packed references) -> the unit's number, once the shingle sets of those documents lie in a file."""
-
-    def __init__(self, plan: Plan, number_of_pass: int) -> None:
-        super().__init__(plan)
-        self._sets = ShingleSets(plan.files, number_of_pass)
-
-    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
-        index, packed = element
-        refs = np.unique(unpack(packed, REF))
-        rows = self._signed.take(refs, ["row"])["row"].to_numpy()
-        self._sets.write(index, refs, rows, self._plan.documents(index), self._plan.params.shingle_size)
-        yield index
-
-
-class Verify(OnPlan):
-    """(number, unit) -> the number, once its verified pairs lie in a file; reads the sets of other units too."""
-
-    def __init__(self, plan: Plan, number_of_pass: int) -> None:
-        super().__init__(plan)
-        self._pass = number_of_pass
-
-    def process(self, element: tuple[int, Unit], sets_written: Iterable[int]) -> Iterator[int]:
-        index, _ = element
-        params, files = self._plan.params, self._plan.files
-        thresholds = Thresholds(Fraction(str(params.threshold)), Fraction(str(params.containment_threshold)))
-        pairs = files.read(candidates_step(self._pass), index, PAIR)
-        verified = verify_pairs(pairs, ShingleSets(files, self._pass), thresholds)
-        files.write(verified_step(self._pass), index, verified)
-        faults.reach("dedup:verified")
-        yield index
-
-
-class Resolve(OnPlan):
-    """(one key, nothing) -> the pass's number, once who goes lies in files by unit. One process holds all pairs.
-
-    The pairs of earlier passes count too: whoever they dropped is asked again.
-    """
-
-    def __init__(self, plan: Plan, number_of_pass: int) -> None:
-        super().__init__(plan)
-        self._pass = number_of_pass
-
-    def process(self, element: tuple[None, Iterable[int]]) -> Iterator[int]:
-        steps = [verified_step(number) for number in range(self._pass + 1)]
-        parts = [(step, index) for step in steps for index in range(len(self._plan.units))]
-        self._refuse_too_many(self._plan.files.num_records(parts, VERIFIED))
-        verified = self._plan.files.read_all(parts, VERIFIED)
-        refs = members_of(verified)
-        drops = near_drops(verified, refs, self._plan.preference.rank(refs, self._signed))
-        for index, packed in split_by(unit_of(drops["ref"]), drops):
-            self._plan.files.write(near_step(self._pass), index, unpack([packed], DROP))
-        faults.reach("dedup:resolved")
-        yield self._pass
-
-    def _refuse_too_many(self, number: int) -> None:
-        limit = self._plan.params.max_verified_pairs
-        if number > limit:
-            raise CorpusmillError(
-                f"{number:,} verified pairs of near copies",
-                where="dedup",
-                expected=f"at most {limit:,} (dedup.max_verified_pairs)",
-                hint=f"one process holds them, {VERIFIED.itemsize} bytes each and about 10 times that to resolve; raise "
-                "the limit, or look for boilerplate that makes everything alike",
-            )
-
-
-class WriteDrops(OnPlan):
-    """(number, unit) -> the number, once the unit's drop list and index lie in the cache."""
+class AskNear(OnPlan):
+    """(number, unit) -> (unit, asked) of those for which the unit's near copies go."""
 
     def __init__(self, plan: Plan, last_pass: int) -> None:
         super().__init__(plan)
         self._near = near_step(last_pass)
 
-    def process(self, element: tuple[int, Unit]) -> Iterator[int]:
-        index, unit = element
-        if index >= self._plan.num_older and self._signed.paths[index]:
-            schema = index_schema(self._plan.params, unit) if self._plan.params.write_index else None
-            work = DropsOfUnit(index, self._drops(index), self._signed, schema)
-            run_unit(unit, work, self._plan.decided, Heartbeat())
-            faults.reach("dedup:decided")
-            yield index
-
-    def _drops(self, index: int) -> np.ndarray:
-        """Repeated ids, exact copies that point at what stays, and near copies of one unit."""
-        files = self._plan.files
-        repeats = files.read(REPEATS, index, DROP)
-        exact = repeats["measure"] != REPEATED_ID
-        units = np.unique(unit_of(repeats["kept"][exact])).tolist()
-        near = files.read_all([(self._near, unit) for unit in units], DROP)
-        return np.concatenate(
-            [repeats[~exact], repoint(repeats[exact], by_ref(near)), files.read(self._near, index, DROP)]
-        )
+    def process(self, element: tuple[int, Unit]) -> Iterator[tuple[int, Asked]]:
+        yield from _asked(element[0], self._plan.files.read(self._near, element[0], DROP))
 
 
-def count_measures(verified: Iterable[np.ndarray]) -> dict[str, int]:
-    """How many verified pairs there are of each measure."""
-    counts = np.zeros(len(MEASURES), np.int64)
-    for pairs in verified:
-        counts += np.bincount(pairs["measure"], minlength=len(MEASURES))
-    return dict(zip(MEASURES, counts.tolist(), strict=True))
+class AskExact(OnPlan):
+    """(number, unit) -> (unit, asked) of those of which the unit holds exact copies."""
+
+    def process(self, element: tuple[int, Unit]) -> Iterator[tuple[int, Asked]]:
+        repeats = self._plan.files.read(REPEATS, element[0], DROP)
+        yield from _asked(element[0], repeats[repeats["measure"] == EXACT])
+
+
+def _asked(index: int, drops: np.ndarray) -> Iterator[tuple[int, Asked]]:
+    refs = np.unique(drops["kept"])
+    for unit, places in places_by(unit_of(refs)):
+        yield unit, (index, refs[places].tobytes())
+
+
+class TellIds(OnPlan):
+    """(unit, asked) -> (who asks, NAMED)."""
+
+    def process(self, element: tuple[int, Iterable[Asked]]) -> Iterator[tuple[int, Packed]]:
+        index, asked = element
+        table = self._plan.signed_table(index)
+        assert table is not None
+        for asker, packed in asked:
+            refs = unpack([packed], REF)
+            yield asker, (packed, table["doc_id"].take(row_of(refs)).to_pylist())
+
+
+class TellKept(OnPlan):
+    """(unit, what it asked of its near copies, who asks of its documents) -> (who asks, DROP and the id of the kept).
+
+    Of a document that stays, it is kept for itself. A copy of one that goes as a near copy takes over that decision: its
+    text is the same, so the similarity is. (Under a normalization that forgives more than white space, nearly so.)
+    """
+
+    def __init__(self, plan: Plan, last_pass: int) -> None:
+        super().__init__(plan)
+        self._near = near_step(last_pass)
+
+    def process(self, element: tuple[int, Mapping[str, Iterable]]) -> Iterator[tuple[int, Packed]]:
+        index, groups = element
+        table = self._plan.signed_table(index)
+        assert table is not None
+        near = named(self._plan.files.read(self._near, index, DROP), groups["near"])
+        for asker, packed in groups["asked"]:
+            refs = unpack([packed], REF)
+            answers = np.zeros(len(refs), DROP)
+            answers["ref"] = answers["kept"] = refs
+            ids = table["doc_id"].take(row_of(refs)).to_pylist()
+            gone, places = _found(refs, near.records["ref"])
+            answers[gone] = near.records[places]
+            for place, of in zip(np.flatnonzero(gone).tolist(), places.tolist(), strict=True):
+                ids[place] = near.ids[of]
+            yield asker, Known(answers, ids).packed()
+
+
+def named(drops: np.ndarray, answers: Iterable[Packed]) -> Known:
+    """The DROP records, each with the id of who is kept, as the answers say."""
+    told = gathered(answers, NAMED)
+    told = told.at(np.argsort(told.records["ref"]))
+    return Known(drops, told.at(np.searchsorted(told.records["ref"], drops["kept"])).ids)
+
+
+def _found(refs: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which references are among others, which ascend; and where those that are stand there."""
+    places = np.searchsorted(among, refs)
+    there = np.append(among, np.uint64((1 << 64) - 1))[places] == refs
+    return there, places[there]
+
+
+def pointed(copies: np.ndarray, answers: Known) -> Known:
+    """The exact copies, each with whom it goes for, and that one's id.
+
+    Args:
+        copies: DROP records.
+        answers: DROP records of the documents that they are copies of, from `TellKept`, ascending by reference.
+    """
+    copies = copies.copy()
+    told = answers.at(np.searchsorted(answers.records["ref"], copies["kept"]))
+    moved = told.records["kept"] != copies["kept"]
+    for name in ("kept", "shared", "total", "measure"):
+        copies[name][moved] = told.records[name][moved]
+    return Known(copies, told.ids)
+
+
+class WriteDrops(OnPlan):
+    """(number, the unit, its answers) -> the number, once the unit's drop list and index lie in the cache."""
+
+    def __init__(self, plan: Plan, last_pass: int) -> None:
+        super().__init__(plan)
+        self._near = near_step(last_pass)
+
+    def process(self, element: tuple[int, Mapping[str, Iterable]]) -> Iterator[int]:
+        index, groups = element
+        unit, signed = self._plan.units[index], self._plan.signed_table(index)
+        if index < self._plan.num_older or signed is None:
+            return
+        schema = index_schema(self._plan.params, unit) if self._plan.params.write_index else None
+        work = DropsOfUnit(index, signed, self._drops(index, signed, groups), schema)
+        run_unit(unit, work, self._plan.decided, Heartbeat())
+        faults.reach("dedup:decided")
+        yield index
+
+    def _drops(self, index: int, signed: pa.Table, groups: Mapping[str, Iterable[Packed]]) -> Known:
+        """Repeated ids, exact copies that point at what stays, and near copies."""
+        repeats, near = (self._plan.files.read(step, index, DROP) for step in (REPEATS, self._near))
+        again = repeats[repeats["measure"] == REPEATED_ID]
+        copies = pointed(repeats[repeats["measure"] == EXACT], gathered(groups["exact"], DROP).distinct())
+        near_ids = named(near, groups["near"]).ids
+        same_ids = signed["doc_id"].take(row_of(again["ref"])).to_pylist()
+        return Known(np.concatenate([again, copies.records, near]), same_ids + copies.ids + near_ids)

@@ -7,17 +7,24 @@ those that are left under such keys are searched again: fewer, so that more of t
 import json
 from collections.abc import Sequence
 
-from pipelines.duplicates.decide_steps import candidates_step, count_measures, verified_step
-from pipelines.duplicates.plan import Plan, Round, plan_rounds
+import numpy as np
+
+from pipelines.duplicates.plan import DOCUMENTS, Plan, Round, plan_rounds
 from pipelines.duplicates.references import PAIR, VERIFIED
 from pipelines.duplicates.search_steps import add_counts
+from pipelines.duplicates.verify_steps import candidates_step, count_measures, verified_step
 from pipelines.spine.units import REQUESTS_AT_ONCE
 
 
 def first_rounds(plan: Plan) -> list[Round]:
-    """The rounds of the first pass, once every unit is signed; none where there are no documents."""
+    """The rounds of the first pass, once every unit is signed; none where there are no documents.
+
+    Leaves for the workers how many documents each unit has.
+    """
     receipts = [receipt for receipt in plan.signed.receipts(plan.units) if receipt is not None]
-    num_documents = sum(receipt.ledger.taken for receipt in receipts)
+    taken = [receipt.ledger.taken for receipt in receipts]
+    plan.files.write(DOCUMENTS, 0, np.array(taken, np.int64))
+    num_documents = sum(taken)
     num_fingerprints = sum(receipt.ledger.beside["fingerprints"] for receipt in receipts)
     return plan_rounds(plan.params, num_documents, num_fingerprints) if num_documents else []
 

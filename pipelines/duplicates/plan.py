@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from pipelines.duplicates.preference import Preference
-from pipelines.duplicates.references import SignedUnits
 from pipelines.duplicates.signing import SignParams
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
@@ -37,7 +37,6 @@ class DedupParams:
     max_bucket: int
     max_passes: int
     num_partitions: int
-    max_verified_pairs: int
     max_dropped_percent: dict[str, int]
     write_index: bool
 
@@ -88,6 +87,10 @@ def plan_rounds(params: DedupParams, num_documents: int, num_fingerprints: int) 
     bands = [Round(first, min(first + step, params.num_bands)) for first in firsts]
     num_parts = -(-num_fingerprints // keys)
     return bands + [Round(0, 0, part, num_parts) for part in range(num_parts)]
+
+
+#: The step of how many signed rows each unit has, int64, in one file.
+DOCUMENTS = "documents"
 
 
 @dataclass(frozen=True)
@@ -194,14 +197,20 @@ class Plan:
     release: Release
     digest: str
 
-    def signed_units(self) -> SignedUnits:
-        """Look-up of ids and ranks; ask only once every unit is signed. A unit without documents has no file."""
-        paths, hashes = [], []
-        for unit, receipt in zip(self.units, self.signed.receipts(self.units), strict=True):
-            shard = receipt.shards[0] if receipt is not None and receipt.shards else None
-            paths.append(self.signed.place(unit, shard.name) if shard else "")
-            hashes.append(shard.sha256 if shard else "")
-        return SignedUnits(tuple(paths), tuple(hashes))
+    def signed_table(self, index: int) -> pa.Table | None:
+        """The signed rows of a finished unit, memory-mapped; None for one without documents.
+
+        Only the columns that are looked at are read from the disk; a unit in a store is copied there once.
+        """
+        unit = self.units[index]
+        receipt = self.signed.receipt(unit)
+        if receipt is None:
+            raise CorpusmillError("the unit was not signed", where=unit.name, hint="run again")
+        if not receipt.shards:
+            return None
+        (shard,) = receipt.shards
+        with pa.memory_map(str(storage.local_copy(self.signed.place(unit, shard.name), shard.sha256))) as file:
+            return pa.ipc.open_stream(file).read_all()
 
     @property
     def num_partitions(self) -> int:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.duplicates.references import SignedUnits, unit_of
-from pipelines.duplicates.signing import fixed_lists_array
+from pipelines.duplicates.answers import Known
+from pipelines.duplicates.references import size_class, unit_of
 from pipelines.duplicates.text_units import I64, U64
 
 ORDERS = ("longest", "first_id", "source_priority")
@@ -35,25 +35,39 @@ class Preference:
     priorities: tuple[int, ...]
     num_older: int
 
-    def rank(self, refs: U64, signed: SignedUnits) -> I64:
-        """The place of each document in the order, int64 ``[n_refs]``, all different; 0 is preferred.
+    @property
+    def wants_ids(self) -> bool:
+        """Whether the ids themselves are part of the order."""
+        return self.order == "first_id"
 
-        Args:
-            refs: distinct references.
-            signed: the look-up of what is known of each document.
-        """
-        table = signed.take(refs, ["chars", "id_key", "doc_id"] if self.order == "first_id" else ["chars", "id_key"])
-        tie = fixed_lists_array(table["id_key"])[:, 0]
+    def rank(self, known: Known) -> I64:
+        """The place of each document in the order, int64 ``[n_documents]``, all different; 0 is preferred."""
+        records = known.records
+        refs, tie = records["ref"], records["tie"]
         newer = unit_of(refs) >= self.num_older
-        if self.order == "first_id":
-            keys: Sequence[np.ndarray] = (refs, tie, _natural_order(table["doc_id"].to_pylist()), newer)
+        if self.wants_ids:
+            keys: Sequence[np.ndarray] = (refs, tie, _natural_order(known.ids), newer)
         else:
-            longest = -table["chars"].to_numpy()
-            priority = np.array(self.priorities, np.int64)[unit_of(refs)]
-            keys = (refs, tie, longest, priority if self.order == "source_priority" else 0 * longest, newer)
+            longest = -records["chars"].astype(np.int64)
+            keys = (refs, tie, longest, self._priority(refs), newer)
         rank = np.empty(len(refs), np.int64)
         rank[np.lexsort(keys)] = np.arange(len(refs))  # the last key sorts first
         return rank
+
+    def coarse(self, known: Known) -> I64:
+        """A number for each document that never falls as its place in the order grows; there are few different ones."""
+        refs = known.records["ref"]
+        newer = (unit_of(refs) >= self.num_older).astype(np.int64)
+        if self.wants_ids:
+            within = np.array([_coarse_id(doc_id) for doc_id in known.ids], np.int64)
+        else:
+            within = self._priority(refs) << 8 | 255 - size_class(known.records["chars"]).astype(np.int64)
+        return newer << 40 | within
+
+    def _priority(self, refs: U64) -> I64:
+        if self.order != "source_priority":
+            return np.zeros(len(refs), np.int64)
+        return np.array(self.priorities, np.int64)[unit_of(refs)]
 
 
 def priorities_of(sources: Sequence[str], preferred: Sequence[str]) -> tuple[int, ...]:
@@ -78,3 +92,10 @@ def _natural_key(doc_id: str) -> tuple[str, bool, int, str]:
     source, _, key = doc_id.partition(":")
     number = int(key) if key.isascii() and key.isdecimal() and len(key) < 20 else -1
     return source, number < 0, number, key
+
+
+def _coarse_id(doc_id: str) -> int:
+    """The first letters of the source, and how long the number is or the first letter of what is none; below 2**32."""
+    source, no_number, number, key = _natural_key(doc_id)
+    last = key.encode()[:1].ljust(1, b"\0") if no_number else bytes([number.bit_length()])
+    return int.from_bytes(source.encode()[:2].ljust(2, b"\0") + bytes([no_number]) + last, "big")

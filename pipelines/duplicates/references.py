@@ -1,33 +1,43 @@
 """References to documents and the packed records that cross a shuffle in place of text.
 
-A reference is a uint64: the number of the document's unit in the plan << 40 | its row among the unit's signed rows.
-The plan is sorted by names that come from content, so references do not depend on file names, workers or arrival; they
-live within one run and stand in no output.
+A reference is a uint64: the number of the document's unit in the plan << 40 | its size class << 32 | its row among the
+unit's signed rows. The class is that of its number of fingerprints where keys travel, and 0 everywhere else. The plan is
+sorted by names that come from content, so references do not depend on file names, workers or arrival; they live within
+one run and stand in no output.
 
-Worked example: row 7 of the third unit is ``2 << 40 | 7``.
+Worked example: row 7 of the third unit is ``2 << 40 | 7``; with 20 fingerprints, which are class 18, its keys travel
+with ``2 << 40 | 18 << 32 | 7``.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
-from pipelines.spine import storage
-
-UNIT_SHIFT = 40
-ROW_MASK = (1 << UNIT_SHIFT) - 1
+UNIT_SHIFT, SIZE_SHIFT = 40, 32
+ROW_MASK = (1 << SIZE_SHIFT) - 1
+SIZE_MASK = 0xFF << SIZE_SHIFT
 
 #: One key of a document: half of an id's or a text's digest, a band, a fingerprint. All that crosses a large shuffle.
 KEYED = np.dtype([("key", "<u8"), ("ref", "<u8")])
-#: A candidate pair, a < b, and whether a band proposed it, not a fingerprint alone.
-PAIR = np.dtype([("a", "<u8"), ("b", "<u8"), ("banded", "u1")])
+#: What the order of preference asks of a document: its characters, and a digest of its id for equals.
+_PREFERRED = [("chars", "<u8"), ("tie", "<u8")]
+#: A key that too many documents have, and what ranks them.
+RANKED = np.dtype([("key", "<u8"), ("ref", "<u8"), *_PREFERRED])
+#: A document that shares half of its id's or text's digest with another: the whole digest.
+HOLDER = np.dtype([("ref", "<u8"), ("first", "<u8"), ("second", "<u8"), *_PREFERRED])
+#: Where a document's shingle set begins and ends in its unit's file; both 0 where only its rank was asked for.
+PLACE = np.dtype([("ref", "<u8"), ("start", "<u8"), ("stop", "<u8"), *_PREFERRED])
+#: A candidate pair, and how many fingerprints proposed it: BANDED where a band did, or so many did. ``a`` is in the
+#: lower size class, of equals the smaller reference; the pair lives with its unit.
+PAIR = np.dtype([("a", "<u8"), ("b", "<u8"), ("shared", "<u2")])
+BANDED = 0xFFFF
 #: A pair that is alike enough. jaccard: ``total`` counts the shingles of both together; contained: those of the
 #: document that stands in the other, which ``inner`` names (0: a, 1: b, 2: either). measure indexes MEASURES.
 VERIFIED = np.dtype(
     [("a", "<u8"), ("b", "<u8"), ("shared", "<u4"), ("total", "<u4"), ("measure", "u1"), ("inner", "u1")]
 )
-#: A document to drop for one that is kept; similarity is shared / total.
+#: A document to drop for one that is kept; similarity is shared / total. A verified pair of which the first may go for
+#: the second is written the same way.
 DROP = np.dtype([("ref", "<u8"), ("kept", "<u8"), ("shared", "<u4"), ("total", "<u4"), ("measure", "u1")])
 
 MEASURES = ("repeated_id", "exact", "jaccard", "contained")
@@ -47,6 +57,39 @@ def unit_of(refs: np.ndarray) -> np.ndarray:
 def row_of(refs: np.ndarray) -> np.ndarray:
     """Rows within their units, int64, the shape of ``refs``."""
     return (refs & np.uint64(ROW_MASK)).astype(np.int64)
+
+
+def with_sizes(refs: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The references, each with the class of a size; sizes are whole numbers below 2**34."""
+    return refs | size_class(sizes) << np.uint64(SIZE_SHIFT)
+
+
+def without_sizes(refs: np.ndarray) -> np.ndarray:
+    """The references with class 0."""
+    return refs & ~np.uint64(SIZE_MASK)
+
+
+def size_class(numbers: np.ndarray) -> np.ndarray:
+    """A class from 0 to 255 for each number below 2**34, ascending with it: eight a power of two; uint64.
+
+    >>> size_class(np.array([0, 7, 8, 15, 16, 17, 18, 1000])).tolist()
+    [0, 7, 8, 15, 16, 16, 17, 63]
+    """
+    numbers = numbers.astype(np.uint64)
+    bits = np.frexp(numbers.astype(np.float64))[1]  # exact: their length in bits
+    shift = np.maximum(bits - 4, 0).astype(np.uint64)
+    return shift * np.uint64(8) + (numbers >> shift)
+
+
+def smallest_of(classes: np.ndarray) -> np.ndarray:
+    """The smallest number of each class, int64.
+
+    >>> smallest_of(size_class(np.array([0, 7, 8, 15, 16, 17, 18, 1000]))).tolist()
+    [0, 7, 8, 15, 16, 16, 18, 960]
+    """
+    classes = classes.astype(np.int64)
+    shift = np.maximum(classes // 8 - 1, 0)
+    return (classes - 8 * shift) << shift
 
 
 def members_of(pairs: np.ndarray) -> np.ndarray:
@@ -76,46 +119,24 @@ def sharing(records: np.ndarray) -> np.ndarray:
 
 def split_by(groups: np.ndarray, records: np.ndarray) -> Iterator[tuple[int, bytes]]:
     """(group, packed records of it), ascending; ``groups`` are int64 of the records' length."""
-    if not len(records):
+    for value, places in places_by(groups):
+        yield value, records[places].tobytes()
+
+
+def places_by(groups: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """(group, where it stands in ``groups``), both ascending; int64."""
+    if not len(groups):
         return
     order = np.argsort(groups, kind="stable")
     values, starts = np.unique(groups[order], return_index=True)
-    for value, part in zip(values.tolist(), np.split(records[order], starts[1:]), strict=True):
-        yield value, part.tobytes()
+    yield from zip(values.tolist(), np.split(order, starts[1:]), strict=True)
+
+
+def partition_of(keys: np.ndarray, num_partitions: int) -> np.ndarray:
+    """Key modulo their number, int64; keys are uniform hashes, uint64."""
+    return (keys % np.uint64(num_partitions)).astype(np.int64)
 
 
 def by_partition(keys: np.ndarray, records: np.ndarray, num_partitions: int) -> Iterator[tuple[int, bytes]]:
-    """(partition, packed records): partition = key modulo their number; keys are uniform hashes, uint64."""
-    yield from split_by((keys % np.uint64(num_partitions)).astype(np.int64), records)
-
-
-@dataclass(frozen=True)
-class SignedUnits:
-    """The signed units of the plan: looks ids and ranks up by reference, a memory-mapped file at a time.
-
-    Args:
-        paths: Arrow stream files in plan order, "" for a unit without documents.
-        sha256: of each.
-    """
-
-    paths: tuple[str, ...]
-    sha256: tuple[str, ...]
-
-    def table(self, unit_index: int) -> pa.Table:
-        """The signed rows of one unit; only the columns that are looked at are read from the disk."""
-        path = storage.local_copy(self.paths[unit_index], self.sha256[unit_index])
-        with pa.memory_map(str(path)) as file:
-            return pa.ipc.open_stream(file).read_all()
-
-    def take(self, refs: np.ndarray, columns: list[str]) -> pa.Table:
-        """The rows of the given references, in their order."""
-        if not len(refs):
-            return self.table(next(i for i, path in enumerate(self.paths) if path)).select(columns).slice(0, 0)
-        parts, places = [], []
-        units, rows = unit_of(refs), row_of(refs)
-        for unit in np.unique(units).tolist():
-            mine = np.flatnonzero(units == unit)
-            parts.append(self.table(unit).select(columns).take(rows[mine]))
-            places.append(mine)
-        back = np.argsort(np.concatenate(places), kind="stable")
-        return pa.concat_tables(parts).take(back)
+    """(partition, packed records)."""
+    yield from split_by(partition_of(keys, num_partitions), records)

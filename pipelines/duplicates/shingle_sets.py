@@ -4,23 +4,26 @@ A pair's documents lie in two units, anywhere. Reading their texts pair by pair 
 again; so each unit's candidates are shingled in one pass, and a side file holds their sorted sets.
 
     sets<pass>/<unit>     uint64: the sets one behind the other       8 bytes a shingle
-    places<pass>/<unit>   PLACE records, ascending by reference: where each set begins and ends
+
+Where each begins and ends is told to those who ask for it. Of a file in a store only the sets that are asked for travel.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from pipelines.duplicates.plan import SearchFiles
-from pipelines.duplicates.references import unit_of
+from pipelines.duplicates.references import places_by, unit_of
 from pipelines.duplicates.shingles import distinct_sets, shingle_hashes
 from pipelines.duplicates.text_units import I64, U64
 from pipelines.spine import storage
 from pipelines.spine.shards import open_parquet
+from pipelines.spine.units import REQUESTS_AT_ONCE
 
-PLACE = np.dtype([("ref", "<u8"), ("start", "<u8"), ("stop", "<u8")])
+KEY_BYTES = 8
 
 
 def read_texts(path: str, rows: np.ndarray) -> Iterator[pa.Array]:
@@ -41,59 +44,52 @@ def read_texts(path: str, rows: np.ndarray) -> Iterator[pa.Array]:
 
 @dataclass(frozen=True)
 class ShingleSets:
-    """The sets of the candidates of all units, by reference: those of one pass."""
+    """The sets of the candidates of all units: those of one pass."""
 
     files: SearchFiles
     number_of_pass: int
 
-    @property
-    def _sets(self) -> str:
-        return f"sets{self.number_of_pass}"
+    def _file(self, index: int) -> str:
+        return self.files.place(f"sets{self.number_of_pass}", index)
 
-    @property
-    def _places(self) -> str:
-        return f"places{self.number_of_pass}"
-
-    def write(self, index: int, refs: U64, rows: I64, path: str, shingle_size: int) -> None:
-        """Writes the sets of some documents of a unit. Memory: one row group.
+    def write(self, index: int, rows: I64, path: str, shingle_size: int) -> tuple[I64, I64]:
+        """Writes the sets of some documents of a unit; where each begins and ends, int64. Memory: one row group.
 
         Args:
             index: the unit's number.
-            refs: ascending; ``rows`` are their rows in the shard ``path``, ascending too.
+            rows: of the documents in the shard ``path``, ascending.
             path: of the documents.
             shingle_size: units a shingle.
         """
-        places = np.zeros(len(refs), PLACE)
-        places["ref"] = refs
-        with storage.publishing(self.files.place(self._sets, index)) as file:
+        starts, stops = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
+        with storage.publishing(self._file(index)) as file:
             written = number = 0
             for texts in read_texts(path, rows):
                 sets, ends = distinct_sets(*shingle_hashes(texts, shingle_size))
-                mine = places[number : number + len(texts)]
-                mine["start"], mine["stop"] = ends[:-1] + written, ends[1:] + written
+                starts[number : number + len(texts)] = ends[:-1] + written
+                stops[number : number + len(texts)] = ends[1:] + written
                 file.write(sets.data)
                 written, number = written + len(sets), number + len(texts)
-        self.files.write(self._places, index, places)
-
-    def places(self, refs: U64) -> np.ndarray:
-        """PLACE records of the given references, which are ascending and have sets."""
-        parts = []
-        for unit in np.unique(unit_of(refs)).tolist():
-            places = self.files.read(self._places, unit, PLACE)
-            parts.append(places[np.searchsorted(places["ref"], refs[unit_of(refs) == unit])])
-        return np.concatenate(parts) if parts else np.empty(0, PLACE)
+        return starts, stops
 
     def read(self, places: np.ndarray) -> tuple[U64, I64]:
-        """The sets at the given places: ``(hashes, offsets)``, uint64 and int64 ``[n + 1]``."""
-        offsets = np.concatenate([[0], np.cumsum((places["stop"] - places["start"]).astype(np.int64))])
+        """The sets at the given places, PLACE records: ``(hashes, offsets)``, uint64 and int64 ``[n + 1]``."""
+        sizes = (places["stop"] - places["start"]).astype(np.int64)
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
         hashes = np.empty(int(offsets[-1]), np.uint64)
-        units = unit_of(places["ref"])
-        for unit in np.unique(units).tolist():
-            path = storage.local_copy(self.files.place(self._sets, unit))
-            if not path.stat().st_size:
-                continue
-            sets = np.memmap(path, np.uint64, "r")
-            for number in np.flatnonzero(units == unit).tolist():
-                place = places[number]
-                hashes[offsets[number] : offsets[number + 1]] = sets[int(place["start"]) : int(place["stop"])]
+        wanted = [(unit, mine[sizes[mine] > 0]) for unit, mine in places_by(unit_of(places["ref"]))]
+
+        def fill(part: tuple[int, I64]) -> None:
+            unit, mine = part
+            starts, stops = (places[name][mine].astype(np.int64) * KEY_BYTES for name in ("start", "stop"))
+            ranges = list(zip(starts.tolist(), stops.tolist(), strict=True))
+            found = storage.read_ranges(self._file(unit), ranges)
+            for number, packed in zip(mine.tolist(), found, strict=True):
+                hashes[offsets[number] : offsets[number + 1]] = np.frombuffer(packed, np.uint64)
+
+        if storage.is_remote(self.files.folder):
+            with ThreadPoolExecutor(REQUESTS_AT_ONCE) as threads:
+                list(threads.map(fill, wanted))
+        else:
+            list(map(fill, wanted))
         return hashes, offsets

@@ -10,14 +10,28 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from pipelines.duplicates.decisions import repeated_keys, shared_keys
+from pipelines.duplicates.answers import Known, Packed, gathered
+from pipelines.duplicates.decisions import by_ref, repeated_keys, shared_keys
 from pipelines.duplicates.plan import Plan
-from pipelines.duplicates.references import DROP, EXACT, KEYED, by_partition, make_refs, split_by, unit_of, unpack
+from pipelines.duplicates.references import (
+    DROP,
+    EXACT,
+    HOLDER,
+    KEYED,
+    by_partition,
+    make_refs,
+    partition_of,
+    row_of,
+    split_by,
+    unit_of,
+    unpack,
+)  # fmt: skip
 from pipelines.duplicates.signing import SignUnit, fixed_lists_array
 from pipelines.spine import faults
 from pipelines.spine.units import Unit
 from pipelines.spine.work import run_unit
 
+REF = np.dtype("<u8")
 #: Files of this step hold the DROP records of repeated ids and exact copies, by the unit of the dropped.
 REPEATS = "repeats"
 
@@ -28,31 +42,36 @@ def near_step(number_of_pass: int) -> str:
 
 
 class OnPlan(beam.DoFn):
-    """A step that knows the plan; the look-up of signed rows is opened once a worker."""
+    """A step that knows the plan."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
 
     def setup(self) -> None:
         self._plan.release.expect_here()
-        self._signed = self._plan.signed_units()
 
     def _left(self, index: int, drops: np.ndarray) -> tuple[np.ndarray, pa.Table]:
-        """References and signed rows of the unit's documents that ``drops`` do not name."""
-        table = self._signed.table(index)
+        """References and signed rows of the unit's documents that ``drops`` do not name; it has some."""
+        table = self._plan.signed_table(index)
+        assert table is not None
         refs = make_refs(index, table.num_rows)
         left = ~np.isin(refs, drops["ref"])
         return refs[left], table.filter(pa.array(left))
 
+    def _known(self, index: int, refs: np.ndarray, dtype: np.dtype, *columns: str) -> tuple[Known, pa.Table]:
+        """What ranks some documents of a unit, in their order, with 0 in all other fields; their signed rows too."""
+        ids = ["doc_id"] if self._plan.preference.wants_ids else []
+        table = self._plan.signed_table(index)
+        assert table is not None
+        rows = table.select(list(dict.fromkeys(["chars", "id_key", *ids, *columns]))).take(row_of(refs))
+        records = np.zeros(len(refs), dtype)
+        records["ref"], records["chars"] = refs, rows["chars"].to_numpy()
+        records["tie"] = fixed_lists_array(rows["id_key"])[:, 0]
+        return Known(records, rows["doc_id"].to_pylist() if ids else []), rows
 
-class Sign(beam.DoFn):
+
+class Sign(OnPlan):
     """(number, unit) -> the number, once the unit's signed rows lie in the cache; nothing for one without documents."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-
-    def setup(self) -> None:
-        self._plan.release.expect_here()
 
     def process(self, element: tuple[int, Unit]) -> Iterator[tuple[int, bytes]]:
         index, unit = element
@@ -77,20 +96,43 @@ class Keys(OnPlan):
         yield from by_partition(records["key"], records, self._plan.num_partitions)
 
 
-class FindRepeated(OnPlan):
-    """(partition, KEYED) -> (unit, DROP) for all but one document of each key."""
-
-    def __init__(self, plan: Plan, column: str, measure: int) -> None:
-        super().__init__(plan)
-        self._column, self._measure = column, measure
+class AskHolders(OnPlan):
+    """(partition, KEYED) -> (unit, packed references) of the documents whose half another one has too."""
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[tuple[int, bytes]]:
         refs = shared_keys(unpack(element[1], KEYED))
-        keys = fixed_lists_array(self._signed.take(refs, [self._column])[self._column])
+        yield from split_by(unit_of(refs), refs)
+
+
+class TellHolders(OnPlan):
+    """(unit, packed references) -> (partition, HOLDER): the whole key of each, and what ranks it."""
+
+    def __init__(self, plan: Plan, column: str) -> None:
+        super().__init__(plan)
+        self._column = column
+
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[tuple[int, Packed]]:
+        index, packed = element
+        known, rows = self._known(index, np.sort(unpack(packed, REF)), HOLDER, self._column)
+        keys = fixed_lists_array(rows[self._column])
+        known.records["first"], known.records["second"] = keys.T
+        for partition, part in known.by(partition_of(keys[:, 0], self._plan.num_partitions)):
+            yield partition, part.packed()
+
+
+class FindRepeated(OnPlan):
+    """(partition, HOLDER) -> (unit, DROP) for all but one document of each key."""
+
+    def __init__(self, plan: Plan, measure: int) -> None:
+        super().__init__(plan)
+        self._measure = measure
+
+    def process(self, element: tuple[int, Iterable[Packed]]) -> Iterator[tuple[int, bytes]]:
+        holders = gathered(element[1], HOLDER).distinct()
         # `shard` takes the last rows of a repeated id: there the first reference stays.
         exact = self._measure == EXACT
-        rank = self._plan.preference.rank(refs, self._signed) if exact else np.arange(len(refs))
-        drops = repeated_keys(keys, refs, rank, self._measure)
+        rank = self._plan.preference.rank(holders) if exact else np.arange(len(holders.records))
+        drops = repeated_keys(holders.records, rank, self._measure)
         drops = drops[unit_of(drops["ref"]) >= self._plan.num_older]
         yield from split_by(unit_of(drops["ref"]), drops)
 
@@ -100,7 +142,6 @@ class WriteRepeats(OnPlan):
 
     def process(self, element: tuple[int, Mapping[str, Iterable[bytes]]]) -> Iterator[int]:
         index, groups = element
-        drops = unpack([*groups["ids"], *groups["texts"]], DROP)
-        self._plan.files.write(REPEATS, index, drops[np.argsort(drops["ref"], kind="stable")])
+        self._plan.files.write(REPEATS, index, by_ref(unpack([*groups["ids"], *groups["texts"]], DROP)))
         faults.reach("dedup:repeats")
         yield index

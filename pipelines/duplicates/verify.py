@@ -13,7 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.duplicates.references import CONTAINED, JACCARD, VERIFIED, members_of
+from pipelines.duplicates.references import (
+    BANDED,
+    CONTAINED,
+    JACCARD,
+    VERIFIED,
+    members_of,
+    size_class,
+    smallest_of,
+)  # fmt: skip
 from pipelines.duplicates.shingle_sets import ShingleSets
 from pipelines.duplicates.text_units import I64, U64
 
@@ -33,11 +41,15 @@ class Thresholds(NamedTuple):
 
 
 def merge_pairs(pairs: np.ndarray) -> np.ndarray:
-    """The distinct pairs, ascending, banded where one of the like is; PAIR records in any order."""
-    pairs = pairs[np.lexsort((1 - pairs["banded"], pairs["b"], pairs["a"]))]  # the last key sorts first
+    """The distinct pairs, ascending, each with all fingerprints that proposed it; PAIR records in any order."""
+    pairs = pairs[np.lexsort((pairs["b"], pairs["a"]))]  # the last key sorts first
     first = np.ones(len(pairs), bool)
     first[1:] = (pairs["a"][1:] != pairs["a"][:-1]) | (pairs["b"][1:] != pairs["b"][:-1])
-    return pairs[first]
+    merged = pairs[first]
+    if len(merged):
+        shared = np.add.reduceat(pairs["shared"].astype(np.int64), np.flatnonzero(first))
+        merged["shared"] = np.minimum(shared, BANDED)
+    return merged
 
 
 def without(pairs: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -50,50 +62,49 @@ def without(pairs: np.ndarray, known: np.ndarray) -> np.ndarray:
     return both[(order >= len(known)) & ~again]
 
 
-def share_enough(pairs: np.ndarray, refs: U64, fingerprints: U64, lengths: I64) -> np.ndarray:
-    """Which pairs share enough fingerprints for the one to stand in the other, bool ``[n_pairs]``.
+def may_be_contained(pairs: np.ndarray, sizes: I64, full: I64) -> np.ndarray:
+    """Which pairs may share enough fingerprints for the one to stand in the other, bool ``[n_pairs]``.
 
-    All fingerprints of the two count, also those that so many documents hold that they proposed no pair.
+    Those that proposed the pair are counted, and all of the smaller document's that too many documents hold may be
+    shared. Of pairs that a band proposed nothing is asked.
 
     Args:
-        pairs: PAIR records, ascending.
-        refs: the distinct references in the pairs, ascending.
-        fingerprints: of each of them, distinct and ascending, one document behind the other, uint64.
-        lengths: how many each has, int64 ``[n_refs]``.
+        pairs: PAIR records, the smaller document first.
+        sizes: how many fingerprints the first of each has, int64 ``[n_pairs]``; the second has no fewer than the
+            smallest of its size class.
+        full: how many of those too many documents hold, int64 ``[n_pairs]``.
     """
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    members = np.stack([np.searchsorted(refs, pairs["a"]), np.searchsorted(refs, pairs["b"])], axis=1)
-    shared = count_shared(members, fingerprints, offsets)
-    fewer, share = lengths[members].min(axis=1), MIN_SHARED_FINGERPRINTS
-    return (share.denominator * shared >= share.numerator * fewer) & (shared > 0)
+    fewer, shared = smallest_of(size_class(sizes)), pairs["shared"] + full
+    share = MIN_SHARED_FINGERPRINTS
+    return (pairs["shared"] == BANDED) | (share.denominator * shared >= share.numerator * fewer)
 
 
-def verify_pairs(pairs: np.ndarray, sets: ShingleSets, thresholds: Thresholds) -> np.ndarray:
+def verify_pairs(pairs: np.ndarray, places: np.ndarray, sets: ShingleSets, thresholds: Thresholds) -> np.ndarray:
     """The pairs that are alike enough, as VERIFIED records in the order given.
 
     Args:
-        pairs: PAIR records, ascending; all their documents have sets.
+        pairs: PAIR records, ascending.
+        places: PLACE records of all their documents, ascending by reference.
         sets: of the documents.
         thresholds: of both measures.
     """
     found = [np.empty(0, VERIFIED)]
-    for block in _blocks(pairs, sets):
+    for block in _blocks(pairs, places):
         refs = members_of(block)
-        hashes, offsets = sets.read(sets.places(refs))
+        hashes, offsets = sets.read(places[np.searchsorted(places["ref"], refs)])
         members = np.stack([np.searchsorted(refs, block["a"]), np.searchsorted(refs, block["b"])], axis=1)
         shared = count_shared(members, hashes, offsets)
         found.append(_judge(block, shared, np.diff(offsets)[members], thresholds))
     return np.concatenate(found)
 
 
-def _blocks(pairs: np.ndarray, sets: ShingleSets) -> Iterator[np.ndarray]:
+def _blocks(pairs: np.ndarray, places: np.ndarray) -> Iterator[np.ndarray]:
     """Runs of pairs whose documents have about BLOCK_SHINGLES in all, at least one pair each."""
-    refs = members_of(pairs)
-    places = sets.places(refs)
     sizes = (places["stop"] - places["start"]).astype(np.int64)
     fresh = np.ones(len(pairs), bool)
     fresh[1:] = pairs["a"][1:] != pairs["a"][:-1]
-    cost = sizes[np.searchsorted(refs, pairs["b"])] + fresh * sizes[np.searchsorted(refs, pairs["a"])]
+    one, other = (np.searchsorted(places["ref"], pairs[name]) for name in ("a", "b"))
+    cost = sizes[other] + fresh * sizes[one]
     numbers = np.cumsum(cost) // BLOCK_SHINGLES
     cuts = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
     yield from (block for block in np.split(pairs, cuts) if len(block))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SCHEMES = ("s3", "gs")
 #: Reads ahead by so much: a request costs tens of milliseconds, as long as some megabytes take to arrive.
 READ_BYTES = 8 << 20
+#: Ranges that lie no farther apart are fetched together: so much arrives while another request is on its way.
+GAP_BYTES = 256 << 10
 #: One call's patience is the client library's; a whole transfer is begun again so often, with growing pauses.
 ATTEMPTS = 5
 FIRST_PAUSE_SECONDS = 0.5
@@ -125,6 +127,38 @@ def read_bytes(place: str) -> bytes:
             return file.read()
 
     return retried(read, place)
+
+
+def read_ranges(place: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    """The bytes [start, stop) of the object for each range, which ascend; near ones are fetched together.
+
+    Raises:
+        FileNotFoundError: no such object.
+        CorpusmillError: as in `upload`.
+    """
+    store, key = _opened(place)
+    found: list[bytes] = []
+    with retried(lambda: store.open_input_file(key), place) as file:
+        for group in _near(ranges):
+            first, last = group[0][0], group[-1][1]
+            packed = retried(functools.partial(file.read_at, last - first, first), place) if last > first else b""
+            found += [packed[start - first : stop - first] for start, stop in group]
+    return found
+
+
+def _near(ranges: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """The ranges in groups that one request fetches.
+
+    >>> _near([(0, 10), (10, 20), (30, 40), (1_000_000, 1_000_010)])
+    [[(0, 10), (10, 20), (30, 40)], [(1000000, 1000010)]]
+    """
+    groups: list[list[tuple[int, int]]] = []
+    for start, stop in ranges:
+        if groups and start - groups[-1][-1][1] <= GAP_BYTES:
+            groups[-1].append((start, stop))
+        else:
+            groups.append([(start, stop)])
+    return groups
 
 
 def sizes_of(places: Sequence[str]) -> list[int | None]:

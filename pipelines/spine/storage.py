@@ -83,6 +83,27 @@ def read_bytes(place: str | Path) -> bytes:
     return objects.read_bytes(str(place)) if is_remote(place) else Path(place).read_bytes()
 
 
+def read_ranges(place: str | Path, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    """The bytes [start, stop) for each range, which ascend; of an object near ones are fetched together.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        CorpusmillError: the file ends before a range does, or the store refuses or fails.
+    """
+    if is_remote(place):
+        found = objects.read_ranges(str(place), ranges)
+    else:
+        with open(place, "rb", buffering=0) as file:
+            found = [os.pread(file.fileno(), stop - start, start) for start, stop in ranges]
+    for (start, stop), packed in zip(ranges, found, strict=True):
+        if len(packed) != stop - start:
+            raise CorpusmillError(
+                "the file ends too early", where=str(place), expected=f"bytes {start:,} to {stop:,}",
+                got=f"{len(packed):,} of them", hint="delete it and run again",
+            )  # fmt: skip
+    return found
+
+
 def read_text(place: str | Path) -> str:
     """All of a small UTF-8 file; raises as `open_input` does."""
     return read_bytes(place).decode("utf-8")
