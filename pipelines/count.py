@@ -18,7 +18,7 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.process import run_pipeline
+from pipelines.process import NumberUnits, run_pipeline
 from pipelines.spine import faults
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
@@ -29,6 +29,7 @@ from pipelines.spine.progress import Display, Heartbeat
 from pipelines.spine.schema import COUNT, PATTERN_KEY, text_column
 from pipelines.spine.shards import read_batches
 from pipelines.spine.stage import Job, Stage, opened
+from pipelines.spine.unit_list import UnitList
 from pipelines.spine.units import Receipt, Unit, UnitCache, UnitInput, plan_documents
 from pipelines.spine.work import Outcome, run_unit
 from tokenizer.counting import add_counts, count_pre_tokens
@@ -149,21 +150,21 @@ def unit_tables(unit: Unit, receipt: Receipt, cache: UnitCache) -> Iterator[tupl
 
 
 class CountPreTokens(beam.PTransform):
-    """Unit -> partition, once its merged counts lie in the cache. One shuffle, of the names of the units' files.
+    """A pipeline's root -> partitions, once their merged counts lie in the cache. Shuffles the names of the units' files.
 
     The largest partition (distinct pre-tokens / ``num_partitions``) must fit in one worker's memory.
     """
 
-    def __init__(self, job: Job, counted: UnitCache, merged: UnitCache, heartbeat: Heartbeat) -> None:
+    def __init__(self, job: Job, units: UnitList, counted: UnitCache, merged: UnitCache, heartbeat: Heartbeat) -> None:
         super().__init__()
         work = CountUnit(job.params.pattern, job.params.num_partitions)
-        self._count = _CountUnit(work, counted, heartbeat, job.release)
+        self._units, self._count = units, _CountUnit(units, work, counted, heartbeat, job.release)
         self._merge = _MergeUnit(MergePartition(job.params.pattern), merged, job.release)
 
-    def expand(self, units: beam.PCollection) -> beam.PCollection:
+    def expand(self, root: beam.Pipeline) -> beam.PCollection:
         return (
-            units
-            | "Spread" >> beam.Reshuffle()
+            root
+            | NumberUnits(self._units)
             | "CountUnit" >> beam.ParDo(self._count)
             | "ByPartition" >> beam.GroupByKey()
             | "MergePartition" >> beam.ParDo(self._merge)
@@ -171,13 +172,16 @@ class CountPreTokens(beam.PTransform):
 
 
 class _CountUnit(beam.DoFn):
-    def __init__(self, work: CountUnit, cache: UnitCache, heartbeat: Heartbeat, release: Release) -> None:
-        self._work, self._cache, self._heartbeat, self._release = work, cache, heartbeat, release
+    def __init__(
+        self, units: UnitList, work: CountUnit, cache: UnitCache, heartbeat: Heartbeat, release: Release
+    ) -> None:
+        self._units, self._work, self._cache, self._heartbeat, self._release = units, work, cache, heartbeat, release
 
     def setup(self) -> None:
         self._release.expect_here()
 
-    def process(self, unit: Unit) -> Iterator[tuple[int, UnitTable]]:
+    def process(self, index: int) -> Iterator[tuple[int, UnitTable]]:
+        unit = self._units[index]
         receipt = run_unit(unit, self._work, self._cache, self._heartbeat)
         yield from unit_tables(unit, receipt, self._cache)
 
@@ -207,9 +211,9 @@ def main(argv: Sequence[str]) -> None:
             raise CorpusmillError("too few", where="params.yaml: count.num_partitions", expected="1 or more")
         units = job.units_for_workers(units)
         counted, merged, heartbeat = job.unit_cache(), job.unit_cache(".merged"), job.heartbeat()
-        transform = CountPreTokens(job, counted, merged, heartbeat)
+        transform = CountPreTokens(job, job.unit_list(units), counted, merged, heartbeat)
         with Display("count", "bytes", units, heartbeat):
-            run_pipeline(job, lambda root: root | beam.Create(units) | transform, units)
+            run_pipeline(job, lambda root: root | transform, units)
         _publish(job, units, counted, merged)
 
 

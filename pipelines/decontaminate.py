@@ -34,7 +34,6 @@ from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import dump
-from pipelines.spine.progress import Display
 from pipelines.spine.schema import CONTAMINATED, as_documents
 from pipelines.spine.shards import read_batches
 from pipelines.spine.stage import Job, Stage, opened
@@ -177,14 +176,9 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _find(job: Job, units: Sequence[Unit], work: FindContaminated, cache: UnitCache) -> None:
-    import apache_beam as beam  # a second that a stage without sets does not spend
+    from pipelines.process import process_units  # Beam: a second that a stage without sets does not spend
 
-    from pipelines.process import ProcessUnits, run_pipeline
-
-    heartbeat = job.heartbeat()
-    transform = ProcessUnits(work, cache, heartbeat, job.release)
-    with Display("decontaminate", "documents", units, heartbeat):
-        run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform, units)
+    process_units(job, units, work, cache)
 
 
 def _documents_by_set(units: Sequence[Unit], cache: UnitCache) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""The one way a stage maps shards to shards on Beam: units in, receipts out; records never cross a shuffle."""
+"""The one way a stage maps shards to shards on Beam: numbers of units in, receipts out; records never cross a shuffle."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -11,33 +11,50 @@ from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.lineage import Release
 from pipelines.spine.progress import Display, Heartbeat
 from pipelines.spine.stage import Job, Judge
+from pipelines.spine.unit_list import UnitList
 from pipelines.spine.units import Unit, UnitCache
 from pipelines.spine.work import Work, run_unit
 
 
-class ProcessUnits(beam.PTransform):
-    """Unit -> its name, once its shards and receipt lie in the cache.
+class NumberUnits(beam.PTransform):
+    """A pipeline's root -> the numbers of its units, spread over workers; the job holds how many there are, not them."""
 
-    Shuffles the units (a few hundred bytes each) to spread them over workers. Memory: one row group a worker.
-    Retried and duplicated bundles are harmless: equal bytes are published again.
+    def __init__(self, units: Sequence[Unit]) -> None:
+        super().__init__()
+        self._num_units = len(units)
+
+    def expand(self, root: beam.Pipeline) -> beam.PCollection:
+        return root | beam.Create([self._num_units]) | "Numbers" >> beam.FlatMap(_below) | "Spread" >> beam.Reshuffle()
+
+
+def _below(number: int) -> Iterator[int]:
+    yield from range(number)
+
+
+class ProcessUnits(beam.PTransform):
+    """A pipeline's root -> the names of the units, once their shards and receipts lie in the cache.
+
+    Shuffles the numbers of the units, to spread them over workers, which read the plan from its file. Memory: one row
+    group a worker. Retried and duplicated bundles are harmless: equal bytes are published again.
     """
 
-    def __init__(self, work: Work, cache: UnitCache, heartbeat: Heartbeat, release: Release) -> None:
+    def __init__(self, units: UnitList, work: Work, cache: UnitCache, heartbeat: Heartbeat, release: Release) -> None:
         super().__init__()
-        self._doer = _ProcessUnit(work, cache, heartbeat, release)
+        self._units, self._doer = units, _ProcessUnit(units, work, cache, heartbeat, release)
 
-    def expand(self, units: beam.PCollection) -> beam.PCollection:
-        return units | "Spread" >> beam.Reshuffle() | "Process" >> beam.ParDo(self._doer)
+    def expand(self, root: beam.Pipeline) -> beam.PCollection:
+        return root | NumberUnits(self._units) | "Process" >> beam.ParDo(self._doer)
 
 
 class _ProcessUnit(beam.DoFn):
-    def __init__(self, work: Work, cache: UnitCache, heartbeat: Heartbeat, release: Release) -> None:
-        self._work, self._cache, self._heartbeat, self._release = work, cache, heartbeat, release
+    def __init__(self, units: UnitList, work: Work, cache: UnitCache, heartbeat: Heartbeat, release: Release) -> None:
+        self._units, self._work, self._cache, self._heartbeat, self._release = units, work, cache, heartbeat, release
 
     def setup(self) -> None:
         self._release.expect_here()
 
-    def process(self, unit: Unit) -> Iterator[str]:
+    def process(self, index: int) -> Iterator[str]:
+        unit = self._units[index]
         run_unit(unit, self._work, self._cache, self._heartbeat)
         yield unit.name
 
@@ -76,10 +93,10 @@ def process_units(job: Job, units: Sequence[Unit], work: Work, cache: UnitCache,
         takes: as in `run_units`.
     """
     heartbeat = job.heartbeat()
-    transform = ProcessUnits(work, cache, heartbeat, job.release)
+    transform = ProcessUnits(job.unit_list(units), work, cache, heartbeat, job.release)
     left = [unit for unit, receipt in zip(units, cache.receipts(units), strict=True) if receipt is None]
     with Display(job.stage.name, takes or work.counts, units, heartbeat):
-        run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform, left)
+        run_pipeline(job, lambda root: root | transform, left)
 
 
 def run_pipeline(job: Job, build: Callable[[beam.Pipeline], object], units: Sequence[Unit] = ()) -> None:

@@ -44,7 +44,6 @@ from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import Shard, dump
-from pipelines.spine.progress import Display
 from pipelines.spine.shards import ArrowShard, read_batches
 from pipelines.spine.stage import Job, Stage, opened
 from pipelines.spine.units import REQUESTS_AT_ONCE, Unit, UnitCache, plan_documents
@@ -154,14 +153,9 @@ def _check_sources(units: Sequence[Unit], params: QualityStageParams) -> None:
 
 
 def _read_units(job: Job, units: Sequence[Unit], work: ReadUnit, cache: UnitCache) -> None:
-    import apache_beam as beam  # a second that a stage without a model does not spend
+    from pipelines.process import process_units  # Beam: a second that a stage without a model does not spend
 
-    from pipelines.process import ProcessUnits, run_pipeline
-
-    heartbeat = job.heartbeat()
-    transform = ProcessUnits(work, cache, heartbeat, job.release)
-    with Display("quality", "documents", units, heartbeat):
-        run_pipeline(job, lambda root: root | beam.Create(list(units)) | transform)
+    process_units(job, units, work, cache)
 
 
 def _learn(job: Job, units: Sequence[Unit], cache: UnitCache) -> None:

@@ -3,6 +3,7 @@
 This file is a stage too: its ``main`` copies documents, several row groups a unit.
 """
 
+import hashlib
 import json
 import os
 import signal
@@ -14,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import apache_beam as beam
 import pytest
 from apache_beam.testing.test_pipeline import TestPipeline as Pipeline  # a name that pytest does not collect
 from apache_beam.testing.util import assert_that, equal_to
@@ -27,7 +27,8 @@ from pipelines.spine.lineage import Release, modules_digest
 from pipelines.spine.progress import Heartbeat
 from pipelines.spine.shards import read_batches
 from pipelines.spine.stage import Stage, opened
-from pipelines.spine.units import Unit, UnitCache, plan_documents
+from pipelines.spine.unit_list import write_units
+from pipelines.spine.units import Unit, UnitCache, UnitInput, plan_documents
 from pipelines.spine.work import Outcome
 
 RELEASE = Release("pipelines.clean", modules_digest("pipelines.clean"), {})
@@ -111,11 +112,16 @@ def undisturbed(documents: Path, tmp_path_factory: pytest.TempPathFactory) -> di
     return digests(folder / "out")
 
 
+def copied(documents: Path, folder: Path, times: int = 1, release: Release = RELEASE) -> ProcessUnits:
+    """The transform that copies all units, each so many times, into a cache of the folder."""
+    units = write_units(plan_documents([str(documents)]) * times, str(folder / "plans"))
+    return ProcessUnits(units, Copy(Params("", "")), UnitCache(str(folder), "recipe"), Heartbeat(), release)
+
+
 def test_every_unit_gives_its_name_once_its_shards_lie_in_the_cache(documents: Path, tmp_path: Path) -> None:
     units, cache = plan_documents([str(documents)]), UnitCache(str(tmp_path), "recipe")
-    transform = ProcessUnits(Copy(Params("", "")), cache, Heartbeat(), RELEASE)
     with Pipeline(argv=[RUNNER]) as pipeline:
-        names = pipeline | beam.Create(units) | transform
+        names = pipeline | copied(documents, tmp_path)
         assert_that(names, equal_to([unit.name for unit in units]))
     receipts = [cache.receipt(unit) for unit in units]
     assert [receipt.ledger.to_dict()["out"] for receipt in receipts if receipt] == [{"documents": 21}] * NUM_UNITS
@@ -124,11 +130,25 @@ def test_every_unit_gives_its_name_once_its_shards_lie_in_the_cache(documents: P
 
 def test_units_processed_twice_are_harmless(documents: Path, tmp_path: Path) -> None:
     units, cache = plan_documents([str(documents)]), UnitCache(str(tmp_path), "recipe")
-    transform = ProcessUnits(Copy(Params("", "")), cache, Heartbeat(), RELEASE)
     with Pipeline(argv=[RUNNER]) as pipeline:
-        names = pipeline | beam.Create([*units, *units]) | transform
+        names = pipeline | copied(documents, tmp_path, times=2)
         assert_that(names, equal_to([unit.name for unit in units] * 2))
     assert all(cache.is_sound(unit) for unit in units)
+
+
+def test_a_job_for_a_thousand_times_the_units_is_hardly_larger(tmp_path: Path) -> None:
+    sizes = []
+    for number in (8, 8000):
+        names = [hashlib.sha256(str(unit).encode()).hexdigest() for unit in range(number)]
+        units = [Unit(name, "s", (UnitInput(f"/{name}", name, 1),)) for name in names]
+        transform = ProcessUnits(
+            write_units(units, str(tmp_path)), Copy(Params("", "")), UnitCache("/", "r"), Heartbeat(), RELEASE
+        )
+        pipeline = Pipeline(argv=[RUNNER])
+        _ = pipeline | transform
+        sizes.append(len(pipeline.to_runner_api().SerializeToString()))
+    # The functions lie in it compressed: other digests take some bytes more or fewer.
+    assert abs(sizes[1] - sizes[0]) < 100
 
 
 def test_the_folder_holds_a_shard_a_unit_and_a_ledger_that_closes(undisturbed: dict[str, str]) -> None:
@@ -189,9 +209,8 @@ def test_a_worker_with_another_version_refuses_to_work(documents: Path, tmp_path
         "  hint: install the project with its constraints.txt on the workers"
     )
     other = Release("pipelines.clean", "", {"pyarrow": "0.1.0"})
-    transform = ProcessUnits(Copy(Params("", "")), UnitCache(str(tmp_path), "r"), Heartbeat(), other)
     with pytest.raises(Exception, match="a worker has another version of pyarrow"), Pipeline(argv=[RUNNER]) as root:
-        _ = root | beam.Create(plan_documents([str(documents)])) | transform
+        _ = root | copied(documents, tmp_path, release=other)
 
 
 def start(options: Sequence[str], log: Path, **environment: str) -> subprocess.Popen[str]:

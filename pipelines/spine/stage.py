@@ -24,10 +24,13 @@ from pipelines.spine.manifest import NAME, PLACES, Shard, dump, write_manifest
 from pipelines.spine.params import load_params, to_jsonable
 from pipelines.spine.progress import Heartbeat
 from pipelines.spine.root import storage_root
+from pipelines.spine.unit_list import UnitList, write_units
 from pipelines.spine.units import Unit, UnitCache
 from pipelines.spine.work import evidence_place
 
 CACHE = ".cache"
+#: Folder of the plans among the finished units.
+PLANS = "plans"
 #: A published tally shows so many names; the receipts of the units hold all.
 MOST_TALLIED = 200
 
@@ -105,6 +108,10 @@ class Job:
     def units_for_workers(self, units: Iterable[Unit]) -> list[Unit]:
         """The units, their inputs where workers find them; those in the root, or in a store, stay where they are."""
         return uploads.uploaded(list(units), self.root, self.stage.name) if self.root else list(units)
+
+    def unit_list(self, units: Iterable[Unit]) -> UnitList:
+        """The units as a file of the store that each worker reads once: pickled, the list is its name alone."""
+        return write_units(units, storage.join(self.store, "units", PLANS))
 
     @property
     def recipe(self) -> str:
