@@ -36,7 +36,7 @@ from pipelines.duplicates.losses import DEFAULT, judge_losses
 from pipelines.duplicates.minhash import choose_bands, proposal_probability
 from pipelines.duplicates.older import INDEX, list_index, plan_older
 from pipelines.duplicates.passes import describe_search, first_rounds, next_pass
-from pipelines.duplicates.plan import DedupParams, Plan, Round, SearchFiles
+from pipelines.duplicates.plan import DedupParams, Plan, Round, SearchFiles, count_partitions
 from pipelines.duplicates.preference import ORDERS, Preference, priorities_of
 from pipelines.duplicates.references import EXACT, REPEATED_ID
 from pipelines.duplicates.search_steps import (
@@ -52,7 +52,7 @@ from pipelines.duplicates.search_steps import (
 from pipelines.duplicates.shingles import NORMALIZATIONS
 from pipelines.duplicates.steps import REPEATS, AskHolders, FindRepeated, Keys, Sign, TellHolders, WriteRepeats
 from pipelines.duplicates.verify_steps import GatherCandidates, Order, Resolve, Verify, WriteNear, WriteSets
-from pipelines.process import run_pipeline
+from pipelines.process import NumberUnits, run_pipeline
 from pipelines.spine import storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
@@ -63,7 +63,7 @@ from pipelines.spine.units import Unit, UnitCache, plan_documents
 
 
 class FindRepeats(beam.PTransform):
-    """(number, unit) -> the number, once the unit's repeated ids and exact copies lie in a file.
+    """Number of a unit -> the number, once the unit's repeated ids and exact copies lie in a file.
 
     Shuffles, a document: 16 bytes for its id and 16 for its content; for one that shares a half of either, 48 more. The
     largest partition (all keys / ``num_partitions``) must fit in one worker's memory, as in every step.
@@ -75,7 +75,7 @@ class FindRepeats(beam.PTransform):
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
         plan = self._plan
-        signed = units | "Spread" >> beam.Reshuffle() | "Sign" >> beam.ParDo(Sign(plan))
+        signed = units | "Sign" >> beam.ParDo(Sign(plan))
         nothing = signed | "Nothing" >> beam.FlatMap(lambda element: ())
         ids = self._repeated(signed, nothing, "id_key", REPEATED_ID)
         texts = self._repeated(signed, ids, "content_key", EXACT)
@@ -100,7 +100,7 @@ class FindRepeats(beam.PTransform):
 
 
 class FindPairs(beam.PTransform):
-    """(number, unit) -> the number, once the unit's candidate pairs of one round lie in a file.
+    """Number of a unit -> the number, once the unit's candidate pairs of one round lie in a file.
 
     Shuffles 16 bytes for each key of the round, 48 more for one that too many documents have, and 18 bytes a proposed
     pair and partition that proposes it.
@@ -114,7 +114,6 @@ class FindPairs(beam.PTransform):
         plan, of = self._plan, self._of
         proposed = (
             units
-            | "Spread" >> beam.Reshuffle()
             | "Keys" >> beam.ParDo(RoundKeys(plan, of, self._before))
             | "ByKey" >> beam.GroupByKey()
             | "Propose" >> beam.ParDo(Propose(plan)).with_outputs(COUNTED, FULL, main="pairs")
@@ -133,7 +132,7 @@ class FindPairs(beam.PTransform):
 
 
 class VerifyPairs(beam.PTransform):
-    """(number, unit) -> numbers of units, once the near copies that are known by now lie in files by unit.
+    """Number of a unit -> numbers of units, once the near copies that are known by now lie in files by unit.
 
     Shuffles, a candidate document and unit that asks for it, 8 bytes there and 40 back; a verified pair, 25 bytes and 40
     for each of its documents; 25 bytes a drop. Memory: the shingle sets of a block of pairs (32 MB) a worker, and the
@@ -148,7 +147,6 @@ class VerifyPairs(beam.PTransform):
         plan, number = self._plan, self._pass
         return (
             units
-            | "Spread" >> beam.Reshuffle()
             | "Candidates" >> beam.ParDo(GatherCandidates(plan, self._passes))
             | "ByUnit" >> beam.GroupByKey()
             | "Sets" >> beam.ParDo(WriteSets(plan, number))
@@ -164,7 +162,7 @@ class VerifyPairs(beam.PTransform):
 
 
 class DecideUnits(beam.PTransform):
-    """(number, unit) -> the number, once the unit's drop list lies in the cache.
+    """Number of a unit -> the number, once the unit's drop list lies in the cache.
 
     Shuffles, a dropped document, 8 bytes to whom it goes for, and 33 and that one's id back.
     """
@@ -175,7 +173,6 @@ class DecideUnits(beam.PTransform):
 
     def expand(self, units: beam.PCollection) -> beam.PCollection:
         plan, last = self._plan, self._last_pass
-        units = units | "Spread" >> beam.Reshuffle()
         near = (
             units
             | "AskNear" >> beam.ParDo(AskNear(plan, last))
@@ -188,7 +185,7 @@ class DecideUnits(beam.PTransform):
             | "ExactByKept" >> beam.CoGroupByKey()
             | "TellKept" >> beam.ParDo(TellKept(plan, last))
         )
-        numbers = units | "Number" >> beam.MapTuple(lambda index, unit: (index, None))
+        numbers = units | "Number" >> beam.Map(lambda index: (index, None))
         return (
             {"unit": numbers, "near": near, "exact": exact}
             | "ByUnit" >> beam.CoGroupByKey()
@@ -220,11 +217,10 @@ def _search(job: Job, plan: Plan) -> str:
         return storage.read_text(found)
     # What a killed run found stands on signed units.
     plan.files.begin(goes_on=all(plan.signed.are_sound(plan.units)))
-    numbered = list(enumerate(plan.units))
 
     def run(step: str, transform: beam.PTransform) -> None:
         if plan.files.finished(step) is None:
-            run_pipeline(job, lambda root: root | beam.Create(numbered) | transform, plan.units)
+            run_pipeline(job, lambda root: root | NumberUnits(plan.units) | transform, plan.units)
             plan.files.finish(step)
 
     with Display("dedup", "documents", plan.units, plan.heartbeat):
@@ -237,7 +233,8 @@ def _search(job: Job, plan: Plan) -> str:
             run(f"pass{len(passes)}", VerifyPairs(plan, tuple(passes)))
             passes += next_pass(plan, rounds)
         # Never marked as done: a unit that is whole costs a look, one that was damaged since is decided again.
-        run_pipeline(job, lambda root: root | beam.Create(numbered) | DecideUnits(plan, len(passes) - 1), plan.units)
+        decide = DecideUnits(plan, len(passes) - 1)
+        run_pipeline(job, lambda root: root | NumberUnits(plan.units) | decide, plan.units)
     text = dump(describe_search(plan, passes))
     storage.write_text(found, text)
     return text
@@ -268,7 +265,7 @@ def _drop_list(plan: Plan, unit: Unit) -> str | None:
 
 
 def _plan(job: Job, older: Sequence[Unit], new: Sequence[Unit]) -> Plan:
-    params, units = job.params, tuple(job.units_for_workers([*older, *new]))
+    params, units = job.params, job.unit_list(job.units_for_workers([*older, *new]))
     signed = job.unit_cache(".signed", params.signing)  # a limit or a threshold signs nothing anew
     # Decisions depend on all units together: what is keyed by a unit alone is keyed by the whole plan here.
     recipe = job.unit_cache("", _deciding(params)).recipe
@@ -276,9 +273,12 @@ def _plan(job: Job, older: Sequence[Unit], new: Sequence[Unit]) -> Plan:
     decided = UnitCache(storage.join(job.store, "units", "dedup.decided"), f"{recipe}-{whole}")
     files = SearchFiles(_search_folder(job, whole))
     _expect_sources(params.source_priority, {unit.source for unit in units})
-    priorities = priorities_of([unit.source for unit in units], params.source_priority)
+    asked = params.survivor == "source_priority"
+    priorities = priorities_of([unit.source for unit in units], params.source_priority) if asked else ()
     preference = Preference(params.survivor, priorities, len(older))
-    return Plan(units, len(older), signed, decided, files, params, preference, job.heartbeat(), job.release, whole)
+    partitions = count_partitions(params, units)
+    shared = job.heartbeat(), job.release
+    return Plan(units, len(older), signed, decided, files, params, preference, partitions, *shared, whole)
 
 
 def _search_folder(job: Job, digest: str) -> str:

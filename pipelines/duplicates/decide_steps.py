@@ -18,7 +18,6 @@ from pipelines.duplicates.references import DROP, EXACT, REPEATED_ID, places_by,
 from pipelines.duplicates.steps import REF, REPEATS, OnPlan, near_step
 from pipelines.spine import faults
 from pipelines.spine.progress import Heartbeat
-from pipelines.spine.units import Unit
 from pipelines.spine.work import run_unit
 
 NAMED = np.dtype([("ref", "<u8")])  # a document of which nothing but the id is told
@@ -26,22 +25,22 @@ Asked = tuple[int, bytes]  # the unit that asks, and references
 
 
 class AskNear(OnPlan):
-    """(number, unit) -> (unit, asked) of those for which the unit's near copies go."""
+    """Number of a unit -> (unit, asked) of those for which the unit's near copies go."""
 
     def __init__(self, plan: Plan, last_pass: int) -> None:
         super().__init__(plan)
         self._near = near_step(last_pass)
 
-    def process(self, element: tuple[int, Unit]) -> Iterator[tuple[int, Asked]]:
-        yield from _asked(element[0], self._plan.files.read(self._near, element[0], DROP))
+    def process(self, index: int) -> Iterator[tuple[int, Asked]]:
+        yield from _asked(index, self._plan.files.read(self._near, index, DROP))
 
 
 class AskExact(OnPlan):
-    """(number, unit) -> (unit, asked) of those of which the unit holds exact copies."""
+    """Number of a unit -> (unit, asked) of those of which the unit holds exact copies."""
 
-    def process(self, element: tuple[int, Unit]) -> Iterator[tuple[int, Asked]]:
-        repeats = self._plan.files.read(REPEATS, element[0], DROP)
-        yield from _asked(element[0], repeats[repeats["measure"] == EXACT])
+    def process(self, index: int) -> Iterator[tuple[int, Asked]]:
+        repeats = self._plan.files.read(REPEATS, index, DROP)
+        yield from _asked(index, repeats[repeats["measure"] == EXACT])
 
 
 def _asked(index: int, drops: np.ndarray) -> Iterator[tuple[int, Asked]]:
@@ -120,7 +119,7 @@ def pointed(copies: np.ndarray, answers: Known) -> Known:
 
 
 class WriteDrops(OnPlan):
-    """(number, the unit, its answers) -> the number, once the unit's drop list and index lie in the cache."""
+    """(number of a unit, its answers) -> the number, once the unit's drop list and index lie in the cache."""
 
     def __init__(self, plan: Plan, last_pass: int) -> None:
         super().__init__(plan)

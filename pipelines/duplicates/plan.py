@@ -4,7 +4,7 @@ Steps meet in files, one a unit and step, under a folder that only this plan of 
 step found is not held by a runner, and a run that was killed goes on behind its last finished step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -87,6 +87,11 @@ def plan_rounds(params: DedupParams, num_documents: int, num_fingerprints: int) 
     bands = [Round(first, min(first + step, params.num_bands)) for first in firsts]
     num_parts = -(-num_fingerprints // keys)
     return bands + [Round(0, 0, part, num_parts) for part in range(num_parts)]
+
+
+def count_partitions(params: DedupParams, units: Iterable[Unit]) -> int:
+    """Partitions of a round's keys: as many as asked for, or more where the corpus is large. It changes no byte."""
+    return max(params.num_partitions, sum(unit.inputs[-1].bytes for unit in units) // PARTITION_BYTES)
 
 
 #: The step of how many signed rows each unit has, int64, in one file.
@@ -183,16 +188,18 @@ class Plan:
         decided: finished units of drop lists.
         files: what steps leave for one another.
         preference: who stays.
+        num_partitions: of the keys of a round.
         digest: of all that shapes the decisions: the units together, and the parameters.
     """
 
-    units: tuple[Unit, ...]
+    units: Sequence[Unit]
     num_older: int
     signed: UnitCache
     decided: UnitCache
     files: SearchFiles
     params: DedupParams
     preference: Preference
+    num_partitions: int
     heartbeat: Heartbeat
     release: Release
     digest: str
@@ -211,11 +218,6 @@ class Plan:
         (shard,) = receipt.shards
         with pa.memory_map(str(storage.local_copy(self.signed.place(unit, shard.name), shard.sha256))) as file:
             return pa.ipc.open_stream(file).read_all()
-
-    @property
-    def num_partitions(self) -> int:
-        """Of the keys of a round: as many as asked for, or more where the corpus is large. It changes no byte."""
-        return max(self.params.num_partitions, sum(unit.inputs[-1].bytes for unit in self.units) // PARTITION_BYTES)
 
     def documents(self, index: int) -> str:
         """The shard that holds the documents of a unit."""

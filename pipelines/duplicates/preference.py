@@ -27,7 +27,8 @@ class Preference:
 
     Args:
         order: one of ORDERS.
-        priorities: of each unit in the plan, its source's place in the list of preferred sources.
+        priorities: of each unit in the plan, its source's place in the list of preferred sources; none where another
+            order is in force.
         num_older: the first units of the plan, which an earlier run has decided.
     """
 

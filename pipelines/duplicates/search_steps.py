@@ -36,7 +36,6 @@ from pipelines.duplicates.steps import REPEATS, OnPlan, near_step
 from pipelines.duplicates.text_units import I64
 from pipelines.duplicates.verify import merge_pairs
 from pipelines.spine import faults
-from pipelines.spine.units import Unit
 
 BANDS, FINGERPRINTS = range(2)
 #: The tags of what `Propose` says of its buckets, and of the keys that it leaves to `ProposeFull`.
@@ -45,7 +44,7 @@ Partition = tuple[int, int]  # (kind, number)
 
 
 class RoundKeys(OnPlan):
-    """(number, unit) -> ((kind, partition), packed KEYED): the round's keys of the documents that are left.
+    """Number of a unit -> ((kind, partition), packed KEYED): the round's keys of the documents that are left.
 
     In a later pass those keys that the pass before found under too many documents.
     """
@@ -54,8 +53,7 @@ class RoundKeys(OnPlan):
         super().__init__(plan)
         self._of, self._before = of, before
 
-    def process(self, element: tuple[int, Unit]) -> Iterator[tuple[Partition, bytes]]:
-        index, _ = element
+    def process(self, index: int) -> Iterator[tuple[Partition, bytes]]:
         for kind, records in self._again(index) if self._before else self._first(index):
             for partition, packed in by_partition(records["key"], records, self._plan.num_partitions):
                 yield (kind, partition), packed

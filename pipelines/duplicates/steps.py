@@ -28,7 +28,6 @@ from pipelines.duplicates.references import (
 )  # fmt: skip
 from pipelines.duplicates.signing import SignUnit, fixed_lists_array
 from pipelines.spine import faults
-from pipelines.spine.units import Unit
 from pipelines.spine.work import run_unit
 
 REF = np.dtype("<u8")
@@ -71,10 +70,10 @@ class OnPlan(beam.DoFn):
 
 
 class Sign(OnPlan):
-    """(number, unit) -> the number, once the unit's signed rows lie in the cache; nothing for one without documents."""
+    """Number of a unit -> the number, once its signed rows lie in the cache; nothing for one without documents."""
 
-    def process(self, element: tuple[int, Unit]) -> Iterator[tuple[int, bytes]]:
-        index, unit = element
+    def process(self, index: int) -> Iterator[tuple[int, bytes]]:
+        unit = self._plan.units[index]
         if run_unit(unit, SignUnit(self._plan.params.signing), self._plan.signed, self._plan.heartbeat).shards:
             yield index, b""
 

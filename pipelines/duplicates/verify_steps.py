@@ -29,7 +29,6 @@ from pipelines.duplicates.steps import REF, OnPlan, near_step
 from pipelines.duplicates.survivors import Survivors, in_order, turned
 from pipelines.duplicates.verify import Thresholds, may_be_contained, merge_pairs, verify_pairs, without
 from pipelines.spine import faults
-from pipelines.spine.units import Unit
 
 #: Ordered pairs that are decided at a time, 25 bytes each and 64 more as Python integers.
 BLOCK_PAIRS = 1 << 18
@@ -52,7 +51,7 @@ def ordered_step(number_of_pass: int) -> str:
 
 
 class GatherCandidates(OnPlan):
-    """(number, unit) -> (unit, question) about all documents in the unit's pairs, which become a file.
+    """Number of a unit -> (unit, question) about all documents in the unit's pairs, which become a file.
 
     The verified pairs of earlier passes are ordered again with the new ones: of their documents the rank is asked.
     """
@@ -61,8 +60,7 @@ class GatherCandidates(OnPlan):
         super().__init__(plan)
         self._passes, self._pass = passes, len(passes) - 1
 
-    def process(self, element: tuple[int, Unit]) -> Iterator[tuple[int, Question]]:
-        index, _ = element
+    def process(self, index: int) -> Iterator[tuple[int, Question]]:
         files, earlier = self._plan.files, range(self._pass)
         rounds = [(of.name, index) for rounds in self._passes for of in rounds]
         pairs = merge_pairs(files.read_all(rounds, PAIR))
