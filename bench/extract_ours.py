@@ -11,7 +11,7 @@ from pipelines.readers.mediawiki.wikitext import WikitextSettings
 from pipelines.readers.records import ReadContext, Record
 
 if TYPE_CHECKING:
-    from pipelines.readers.web.page import HtmlSettings
+    from pipelines.readers.web.main_text import HtmlSettings
 
 # A dump has no pages of HTML, and importing what reads them would take half of the start-up.
 _NO_HTML = cast("HtmlSettings", None)

@@ -17,7 +17,8 @@ from typing import Any
 
 def ours(extractor: str) -> Callable[[bytes], str]:
     """``extract``'s own reader with that extractor."""
-    from pipelines.readers.web.page import HtmlSettings, read_page
+    from pipelines.readers.web.main_text import HtmlSettings
+    from pipelines.readers.web.page import read_page
 
     settings = HtmlSettings(extractor)
     return lambda raw: read_page(raw, "", settings).text

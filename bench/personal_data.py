@@ -29,7 +29,7 @@ from pipelines.cleaning.personal.masking import find_personal_data, mask_batch
 from pipelines.readers.mediawiki.reader import read_mediawiki
 from pipelines.readers.mediawiki.wikitext import WikitextSettings
 from pipelines.readers.records import ReadContext, Record
-from pipelines.readers.web.page import HtmlSettings
+from pipelines.readers.web.main_text import HtmlSettings
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.params import load_params
 

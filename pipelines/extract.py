@@ -33,7 +33,7 @@ from pipelines.readers.sgml import read_sgml
 from pipelines.readers.tables.columnar import read_arrow, read_parquet
 from pipelines.readers.tables.hub import read_hf
 from pipelines.readers.tables.reader import read_csv, read_jsonl
-from pipelines.readers.web.page import HtmlSettings
+from pipelines.readers.web.main_text import HtmlSettings
 from pipelines.readers.web.reader import read_html, read_warc
 from pipelines.sources import OPTIONS, read_fetch_manifest
 from pipelines.spine import storage

@@ -4,7 +4,7 @@ from typing import Any
 
 from pipelines.readers.mediawiki.wikitext import WikitextSettings
 from pipelines.readers.records import ReadContext
-from pipelines.readers.web.page import HtmlSettings
+from pipelines.readers.web.main_text import HtmlSettings
 
 WIKITEXT = WikitextSettings(
     headings="plain", tables="drop", infoboxes="drop", ipa="keep", disambiguation="keep", variant="", opencc="",

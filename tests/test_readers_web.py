@@ -16,7 +16,8 @@ from pipelines.readers.records import Quarantined, Record, Skipped, UnreadableEr
 from pipelines.readers.web import main_text as main_text_module
 from pipelines.readers.web import page as page_module
 from pipelines.readers.web import reader as web_module
-from pipelines.readers.web.page import HtmlSettings, read_page
+from pipelines.readers.web.main_text import HtmlSettings
+from pipelines.readers.web.page import read_page
 from pipelines.readers.web.reader import read_html, read_warc
 from pipelines.readers.web.warc import split_warc
 from pipelines.spine.errors import CorpusmillError

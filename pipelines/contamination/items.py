@@ -22,7 +22,7 @@ from pipelines.spine.units import unit_key
 
 if TYPE_CHECKING:
     from pipelines.readers.mediawiki.wikitext import WikitextSettings
-    from pipelines.readers.web.page import HtmlSettings
+    from pipelines.readers.web.main_text import HtmlSettings
 
 READERS: Mapping[str, Callable[[BinaryIO, ReadContext], Iterator[Item]]] = {
     "jsonl": read_jsonl, "csv": read_csv, "parquet": read_parquet, "text": read_text,

@@ -13,7 +13,7 @@ from pipelines.spine.errors import CorpusmillError
 
 if TYPE_CHECKING:
     from pipelines.readers.mediawiki.wikitext import WikitextSettings
-    from pipelines.readers.web.page import HtmlSettings
+    from pipelines.readers.web.main_text import HtmlSettings
 
 #: How much of an unreadable record the quarantine keeps: enough to see what it was.
 QUARANTINE_RAW_BYTES = 65536

@@ -14,12 +14,14 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lxml.html import tostring
 from resiliparse.extract.html2text import extract_plain_text
 
 from pipelines.readers.web.boilerplate import is_sentence
+from pipelines.spine.errors import CorpusmillError
 
 EXTRACTORS = ("trafilatura", "resiliparse", "justext")
 #: Below this many characters trafilatura takes the rest of the page too, menus included. Its own 250 are some 40
@@ -41,6 +43,26 @@ _ROW_RULE = re.compile(r"\|(?:\s*:?-+:?\s*\|)+\s*")
 _BODY_NAME = re.compile(r"article|body|content|text|story|entry|post", re.IGNORECASE)
 
 Lines = tuple[list[str], Counter[str]]
+
+
+@dataclass(frozen=True)
+class HtmlSettings:
+    """``params.yaml: extract.html``.
+
+    Args:
+        extractor: trafilatura, resiliparse or justext; the module's words say what they do.
+    """
+
+    extractor: str
+
+    def __post_init__(self) -> None:
+        if self.extractor not in EXTRACTORS:
+            raise CorpusmillError(
+                "unknown extractor of web pages",
+                where="extract.html.extractor",
+                expected=", ".join(EXTRACTORS),
+                got=repr(self.extractor),
+            )
 
 
 def main_lines(tree: Any, extractor: str, language: str) -> Lines:

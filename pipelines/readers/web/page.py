@@ -16,8 +16,7 @@ from pipelines.readers.records import UnreadableError
 from pipelines.readers.web.boilerplate import drop_boilerplate
 from pipelines.readers.web.charset import decode_page
 from pipelines.readers.web.facts import page_facts
-from pipelines.readers.web.main_text import EXTRACTORS, is_dense, main_lines
-from pipelines.spine.errors import CorpusmillError
+from pipelines.readers.web.main_text import HtmlSettings, is_dense, main_lines
 
 #: A longer page is no article; parsing takes about 20 times its bytes in memory.
 MAX_PAGE_BYTES = 16 << 20
@@ -27,26 +26,6 @@ _ATTRIBUTE = r"""(?>[\s/]*+[^\s<>="'/]++(?>\s*+=\s*+(?>"[^"]*+"|'[^']*+'|[^\s"'<
 _CROWDED_TAG = re.compile(f"<[a-z]{_ATTRIBUTE}{{{MAX_ATTRIBUTES}}}", re.IGNORECASE)
 #: Languages written in letters that stand for a syllable or a word each.
 DENSE_LANGUAGES = frozenset({"zh", "ja", "ko", "yue", "wuu", "nan", "hak", "gan", "lzh", "cdo", "hsn"})
-
-
-@dataclass(frozen=True)
-class HtmlSettings:
-    """``params.yaml: extract.html``.
-
-    Args:
-        extractor: trafilatura, resiliparse or justext; ``pipelines.readers.web.main_text`` says what they do.
-    """
-
-    extractor: str
-
-    def __post_init__(self) -> None:
-        if self.extractor not in EXTRACTORS:
-            raise CorpusmillError(
-                "unknown extractor of web pages",
-                where="extract.html.extractor",
-                expected=", ".join(EXTRACTORS),
-                got=repr(self.extractor),
-            )
 
 
 @dataclass(frozen=True, slots=True)
