@@ -35,6 +35,7 @@ from pipelines.sources import (
     raw_path,
 )
 from pipelines.spine import faults, storage
+from pipelines.spine.command import refuse_remote
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger
 from pipelines.spine.manifest import NAME, dump
@@ -60,8 +61,7 @@ def fetch(params: FetchParams, cache: Path, refresh: bool = False) -> tuple[list
     finder, ledger = Finder(cache, stats, refresh), Ledger("files")
     files: list[FetchedFile] = []
     try:
-        for source in params.sources:
-            found = finder.find(source)
+        for source, found in zip(params.sources, finder.find(params.sources), strict=True):
             distinct = {one.sha256: one for one in reversed(found)}
             ledger.take(len(found))
             ledger.give("files", len(distinct))
@@ -86,8 +86,7 @@ def fetch_sets(params: FetchParams, cache: Path, refresh: bool = False) -> list[
     finder = Finder(cache, stats, refresh)
     sets: list[FetchedSet] = []
     try:
-        for one in params.evaluation_sets:
-            found = finder.find(one)
+        for one, found in zip(params.evaluation_sets, finder.find(params.evaluation_sets), strict=True):
             for file in found:
                 _keep(file, raw_path(cache, file.sha256), {other.place for other in found})
             files = tuple(sorted({(file.sha256, file.bytes) for file in found}))
@@ -109,6 +108,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--cache", default=CACHE, metavar="DIR", help="where the raw bytes lie (default: %(default)s)")
     parser.add_argument("--refresh", action="store_true", help="download web sources again")
     args = parser.parse_args(argv)
+    refuse_remote({"--output": args.output, "--ledger": args.ledger, "--cache": args.cache})
     params = load_params(FetchParams, "fetch", args.params)
     cache, target = Path(args.cache), Path(args.output) / NAME
     with _alone(cache / "raw" / "lock"):

@@ -9,12 +9,14 @@ Local files and objects (``s3://``, ``gs://``) are read in place; a downloaded f
 import glob
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from pipelines.dataset_folders import dataset_in_store, local_dataset
 from pipelines.package_files import PACKAGE, package_path
-from pipelines.sources import StatCache, folder_sha256, raw_path
+from pipelines.sources import StatCache, raw_path
 from pipelines.spine import objects, storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.object_names import matching
@@ -29,7 +31,7 @@ class Source:
 
     Args:
         path: a file or a glob, local or in a store (s3://..., gs://...), http(s)://..., package://<package>/<file in
-            it>; of kind hf a local folder or a hub name ``owner/name[:configuration[:split]]@revision``.
+            it>; of kind hf a folder, local or in a store, or a hub name ``owner/name[:configuration[:split]]@revision``.
         sha256: what the one file must have; "" takes what is there.
     """
 
@@ -85,19 +87,31 @@ class Finder:
         self.stats = stats
         self.refresh = refresh
 
-    def find(self, source: Named) -> list[Found]:
-        """The source's contents, one entry a file.
+    def find(self, sources: Sequence[Named]) -> list[list[Found]]:
+        """The contents of each source, one entry a file. Files and objects of all are hashed several at a time.
 
         Raises:
             CorpusmillError: nothing is there, it cannot be read, or it is not what ``sha256`` says.
         """
+        named = [self._named_places(source) for source in sources]
+        places = list(dict.fromkeys(place for places in named for place in places))
+        sha256s = dict(zip(places, self.stats.sha256_each(places), strict=True))
+        return [
+            self._found(source, {p: sha256s[p] for p in there}) for source, there in zip(sources, named, strict=True)
+        ]
+
+    def _named_places(self, source: Named) -> list[str]:
+        """The files and objects that a source names, none of a dataset or of the web."""
+        if source.path.startswith(WEB) or source.kind == "hf":
+            return []
+        return _objects(source) if storage.is_remote(source.path) else _local_files(source)
+
+    def _found(self, source: Named, sha256s: Mapping[str, str]) -> list[Found]:
         if source.path.startswith(WEB):
             return [self._download(source)]
         if source.kind == "hf":
             return [self._dataset(source)]
-        places = _objects(source) if storage.is_remote(source.path) else _local_files(source)
-        self.stats.look(places)
-        found = [self._file(place) for place in places]
+        found = [self._file(place, sha256) for place, sha256 in sha256s.items()]
         distinct = {file.sha256: file for file in found}
         if source.sha256 and len(distinct) > 1:
             raise CorpusmillError(
@@ -108,8 +122,7 @@ class Finder:
             _check(source, file.sha256, file.place)
         return found
 
-    def _file(self, place: str) -> Found:
-        sha256 = self.stats.sha256(place)
+    def _file(self, place: str, sha256: str) -> Found:
         size = self.stats.size(place) if storage.is_remote(place) else Path(place).stat().st_size
         if size is None:
             raise CorpusmillError("the object went while it was read", where=place, hint="run again")
@@ -141,17 +154,18 @@ class Finder:
     def _dataset(self, source: Named) -> Found:
         """A folder by the names and contents of its files (``datasets`` reads meaning from names), else a hub name."""
         folder = Path(source.path).expanduser()
-        if folder.is_dir():
-            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-            found = Found(folder_sha256(folder, self.stats.sha256), size, str(folder.resolve()))
+        if storage.is_remote(source.path):
+            there = dataset_in_store(source.path, self.stats.sha256_each, self.cache)
+            found = Found(there.sha256, there.bytes, there.place)
+        elif folder.is_dir():
+            here = local_dataset(folder, self.stats.sha256_each)
+            found = Found(here.sha256, here.bytes, here.place)
         else:
             if not _HUB_NAME.fullmatch(source.path):
                 raise CorpusmillError(
                     "neither a folder nor a pinned name of a hub dataset", where=where_in_params(source, "path"),
                     expected="owner/name[:configuration[:split]]@revision", got=source.path,
-                    hint="of a dataset in a store name the files, with their kind: parquet, arrow, jsonl or csv"
-                    if storage.is_remote(source.path) else
-                    "without a revision the same parameters could mean other text tomorrow",
+                    hint="without a revision the same parameters could mean other text tomorrow",
                 )  # fmt: skip
             sha256 = storage.sha256_text(source.path)
             place = raw_path(self.cache, sha256)

@@ -3,6 +3,7 @@
     data/fetch/manifest.json   what was found: source, sha256, bytes, kind, ... - no path, no name, no date
     .cache/raw/<sha256>        the bytes: a link to the local file or folder, or the downloaded file; of an object in a
                                store a link that leads nowhere and says its place
+    .cache/raw/folders/        the lists of objects of dataset folders in a store (``pipelines.dataset_folders``)
     .cache/raw/stat.json       path or URL -> size, mtime, inode, sha256: spares hashing what did not change
 
 The cache is undeclared and may be deleted: `fetch` makes it again.
@@ -13,14 +14,15 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.spine import objects, storage
+from pipelines.dataset_folders import objects_of
+from pipelines.spine import hashing, objects, storage
 from pipelines.spine.errors import CorpusmillError
-from pipelines.spine.manifest import NAME
+from pipelines.spine.manifest import FOLDER, NAME
 
 SCHEMA_VERSION = 2
 _TEXTUAL = {"encoding": "a codec of Python's; UTF-8, or UTF-16 by its byte order mark, when not given"}
@@ -166,13 +168,6 @@ def read_fetch_manifest(place: str | Path, cache: str | Path = CACHE) -> list[Fe
     return files
 
 
-def folder_sha256(folder: Path, sha256_of: Callable[[Path], str]) -> str:
-    """What a folder of files holds, names included (``datasets`` reads meaning from them), as one sha256."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = [f"{path.relative_to(folder).as_posix()} {sha256_of(path.resolve())}\n" for path in files]
-    return storage.sha256_text("".join(lines))
-
-
 def raw_path(cache: str | Path, sha256: str) -> Path:
     """Where the bytes of that content lie, or a link to them."""
     return Path(cache) / "raw" / sha256
@@ -215,12 +210,25 @@ class StatCache:
         Raises:
             CorpusmillError: it cannot be read, or changes while it is read.
         """
-        if known := self.known(path):
-            return known
+        return self.known(path) or self._hash(path, hashing.Stop())
+
+    def sha256_each(self, paths: Sequence[str]) -> list[str]:
+        """`sha256` of each; those that may have changed are hashed several at a time, and remembered at once.
+
+        Raises:
+            CorpusmillError: as `sha256`, for the first that fails; the others that run are told to end.
+        """
+        self.look(paths)
+        known = {path: self.known(path) for path in paths}
+        unknown = [path for path, sha256 in known.items() if not sha256]
+        known |= zip(unknown, hashing.each(self._hash, unknown, hashing.at_once(unknown)), strict=True)
+        return [known[path] for path in paths]
+
+    def _hash(self, path: str | Path, stop: hashing.Stop) -> str:
         try:
             now = time.time_ns()
             before = self._stat(path)
-            sha256 = storage.sha256_file(path)
+            sha256 = hashing.sha256_until(path, stop)
             after = self._stat(path)
         except OSError as error:
             raise storage.explained(error, path) from error
@@ -274,6 +282,9 @@ def _check_bytes(file: FetchedFile, stats: StatCache) -> None:
         _check_object(file, stats)
         return
     path = Path(file.path)
+    if file.kind == "hf" and path.resolve().name == FOLDER and path.exists():
+        _check_dataset(file, stats)
+        return
     if not path.exists():
         raise CorpusmillError(
             "the bytes of a fetched file are gone", where=f"{file.name}, {path}",
@@ -289,6 +300,20 @@ def _check_bytes(file: FetchedFile, stats: StatCache) -> None:
             "a source changed after it was fetched", where=str(target), expected=f"{file.bytes:,} bytes as fetched",
             got=f"{path.stat().st_size:,} bytes", hint="run `dvc repro`: it fetches first",
         )  # fmt: skip
+
+
+def _check_dataset(file: FetchedFile, stats: StatCache) -> None:
+    """Looks after the objects of a folder in a store; who copies one checks its hash."""
+    places = objects_of(file.path)
+    stats.look(places)
+    for place, sha256 in places.items():
+        size = stats.size(place)
+        if size is None or (stats.recorded(place) == sha256 and not stats.known(place)):
+            raise CorpusmillError(
+                "a dataset changed after it was fetched", where=f"{file.name}, {place}",
+                got="no such object" if size is None else f"another object, {size:,} bytes",
+                hint="run `dvc repro`: it fetches first",
+            )  # fmt: skip
 
 
 def _check_object(file: FetchedFile, stats: StatCache) -> None:

@@ -11,6 +11,7 @@ import select
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -49,6 +50,22 @@ def run_module(module: str) -> int:
         print(f"error: {storage.explained(error, error.filename or 'a file')}", file=sys.stderr)
         return 1
     return 0
+
+
+def refuse_remote(places: Mapping[str, str | None]) -> None:
+    """Passes when what the options name lies on this machine.
+
+    Args:
+        places: option -> what it was given.
+    Raises:
+        CorpusmillError: a place in a store.
+    """
+    for option, place in places.items():
+        if place and storage.is_remote(place):
+            raise CorpusmillError(
+                f"{option} is a folder or file of this machine", where=place,
+                hint="storage.root in params.yaml, or CORPUSMILL_ROOT, says in which store the shards lie (docs/storage.md)",
+            )  # fmt: skip
 
 
 def _reader_left() -> bool:

@@ -16,6 +16,8 @@ from pipelines.spine.errors import CorpusmillError
 NAME = "manifest.json"
 #: Name in the folder -> place, of the shards and of the evidence beside them; absent where they lie in the folder.
 PLACES = "places.json"
+#: Stands for a folder of any files that lie elsewhere: name in the folder -> place and sha256.
+FOLDER = "folder.json"
 SCHEMA_VERSION = 1
 
 
@@ -121,33 +123,71 @@ def read_manifest(folder: str | Path) -> Manifest:
     Raises:
         CorpusmillError: there is none, or it is damaged or of another version.
     """
+    if storage.is_remote(folder):
+        raise CorpusmillError(
+            "this folder is read on the disk", where=str(folder),
+            hint="copy it to this machine; documents and lists of documents alone are read from a folder in a store",
+        )  # fmt: skip
     path = Path(folder)
     path = path if path.name == NAME else path / NAME
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        version = document["schema_version"]
-        # Another version's entries need not look like ours: say that it is another version, not that it is damaged.
-        shards = tuple(Shard(**entry) for entry in document["shards"]) if version == SCHEMA_VERSION else ()
+        shards = _parsed(path.read_bytes(), str(path))
     except (FileNotFoundError, NotADirectoryError):
         raise CorpusmillError(
             "no manifest: the stage that writes this folder has not finished",
             where=str(path),
             hint=f"run `dvc repro {path.parent.name}`",
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorpusmillError(f"damaged manifest: {error}", where=str(path), hint="delete it and rerun") from None
-    if version != SCHEMA_VERSION:
-        raise CorpusmillError("another schema version", where=str(path), expected=SCHEMA_VERSION, got=version)
     return Manifest(path.parent, shards, _read_places(path.with_name(PLACES)))
 
 
-def _read_places(path: Path) -> dict[str, str]:
+def shards_in_store(folder: str) -> list[tuple[Shard, str]]:
+    """The shards of a stage's folder that was copied to a store, each with its place.
+
+    Args:
+        folder: ``s3://bucket/folder``, with ``manifest.json`` and the shards in it, or ``places.json`` for them.
+    Raises:
+        CorpusmillError: no manifest, a damaged one, or a shard that is missing or has another size.
+    """
+    path = storage.join(folder, NAME)
     try:
-        places = dict(json.loads(path.read_text(encoding="utf-8")))
+        shards = _parsed(storage.read_bytes(path), path)
+    except FileNotFoundError:
+        raise CorpusmillError(
+            "no manifest: the folder was not copied whole", where=path, hint=f"copy {NAME} too, after the shards"
+        ) from None
+    elsewhere = _read_places(storage.join(folder, PLACES))
+    places = [elsewhere.get(shard.name) or storage.join(folder, shard.name) for shard in shards]
+    for shard, place, size in zip(shards, places, storage.sizes_of(places), strict=True):
+        if size != shard.bytes:
+            raise CorpusmillError(
+                "a shard is not in the store as the manifest says", where=place, expected=f"{shard.bytes:,} bytes",
+                got="no such object" if size is None else f"{size:,} bytes", hint="copy the stage's folder again",
+            )  # fmt: skip
+    return list(zip(shards, places, strict=True))
+
+
+def _parsed(content: bytes, where: str) -> tuple[Shard, ...]:
+    """The shards that the bytes of a ``manifest.json`` name."""
+    try:
+        document = json.loads(content.decode("utf-8"))
+        version = document["schema_version"]
+        # Another version's entries need not look like ours: say that it is another version, not that it is damaged.
+        shards = tuple(Shard(**entry) for entry in document["shards"]) if version == SCHEMA_VERSION else ()
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorpusmillError(f"damaged manifest: {error}", where=where, hint="delete it and rerun") from None
+    if version != SCHEMA_VERSION:
+        raise CorpusmillError("another schema version", where=where, expected=SCHEMA_VERSION, got=version)
+    return shards
+
+
+def _read_places(path: str | Path) -> dict[str, str]:
+    try:
+        places = dict(json.loads(storage.read_text(path)))
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError) as error:
-        hint = f"run `dvc repro --force --single-item {path.parent.name}`: only what is missing is computed"
+        hint = f"run `dvc repro --force --single-item {Path(path).parent.name}`: only what is missing is computed"
         raise CorpusmillError(f"damaged: {error}", where=str(path), hint=hint) from None
     return {str(name): str(place) for name, place in places.items()}
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.spine import faults, lineage, storage, uploads
+from pipelines.spine.command import refuse_remote
 from pipelines.spine.command import run_module as run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.ledger import Ledger, merge
@@ -240,9 +241,9 @@ class Job:
         """What this folder was made from; nothing depends on it, so it may name everything."""
         parents = []
         for place in [*self.inputs, *self.also_read]:
-            manifest = Path(place) if Path(place).name == NAME else Path(place) / NAME
-            if manifest.exists():
-                parents.append({"stage": manifest.parent.name, "manifest_sha256": storage.sha256_file(manifest)})
+            manifest = place if storage.name_of(place) == NAME else storage.join(place, NAME)
+            if storage.exists(manifest):
+                parents.append({"stage": Path(manifest).parent.name, "manifest_sha256": storage.sha256_file(manifest)})
         return dump(
             {
                 "stage": self.stage.name,
@@ -288,6 +289,7 @@ def _parse(stage: Stage, argv: Sequence[str], add_options: Callable[[argparse.Ar
     args, rest = parser.parse_known_args(argv)
     if rest and not stage.has_runner:
         parser.error(f"unknown options: {' '.join(rest)}")
+    refuse_remote({"--output": args.output, "--ledger": args.ledger, "--cache": args.cache})
     args.ledger = args.ledger or str(Path(args.output) / "ledger.json")
     params: Any = load_params(stage.params, stage.name, args.params)
     versions = lineage.check_versions(stage.versions, Path(args.params).with_name(lineage.VERSIONS_FILE))

@@ -6,19 +6,17 @@ from `shard` on a split stands before it. The plan never depends on the worker c
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
-import pyarrow.parquet as pq
-
 from pipelines.spine import objects, storage
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.foreign_documents import ForeignFile, foreign_documents
 from pipelines.spine.ledger import Ledger
-from pipelines.spine.manifest import NAME, Shard, dump, read_manifest
+from pipelines.spine.manifest import NAME, Shard, dump, read_manifest, shards_in_store
 
 KEY_CHARS = 12
 REQUESTS_AT_ONCE = 32
@@ -165,19 +163,15 @@ def unit_key(sha256: str) -> str:
 def plan_documents(inputs: Sequence[str]) -> list[Unit]:
     """A unit for each document shard of the given folders, manifests or Parquet files, sorted by name.
 
-    Folders that a stage wrote are read through their manifest; other Parquet files are named by their content.
+    Folders that a stage wrote are read through their manifest; other Parquet files are named by their content, and so
+    each is read once to plan it. All may lie in a store.
 
     Raises:
         CorpusmillError: nothing to read, or a manifest and its folder do not agree.
     """
     units: dict[str, Unit] = {}
     for place in inputs:
-        if storage.is_remote(place):
-            raise CorpusmillError(
-                "documents are read from the folders of stages and from local Parquet files", where=place,
-                hint="`python -m pipelines.extract --kind parquet` reads those of a store",
-            )  # fmt: skip
-        for unit in _plan_place(Path(place)):
+        for unit in _plan_place(place):
             known = units.setdefault(unit.name, unit)
             if known.fingerprint("") != unit.fingerprint(""):
                 raise CorpusmillError(
@@ -197,9 +191,17 @@ def pair_units(units: Iterable[Unit], others: Mapping[str, UnitInput]) -> list[U
 
 
 def manifest_inputs(folder: str) -> dict[str, UnitInput]:
-    """Unit name -> input, for every shard of a stage's folder."""
-    manifest = read_manifest(folder).check()
-    return {s.stem: UnitInput(storage.absolute(manifest.place_of(s)), s.sha256, s.bytes) for s in manifest.shards}
+    """Unit name -> input, for every shard of a stage's folder, on the disk or in a store.
+
+    Raises:
+        CorpusmillError: no manifest, or it and the shards do not agree.
+    """
+    if storage.is_remote(folder):
+        found = shards_in_store(folder)
+    else:
+        manifest = read_manifest(folder).check()
+        found = [(shard, manifest.place_of(shard)) for shard in manifest.shards]
+    return {shard.stem: UnitInput(storage.absolute(place), shard.sha256, shard.bytes) for shard, place in found}
 
 
 def source_of(stem: str, with_split: bool) -> str:
@@ -208,51 +210,17 @@ def source_of(stem: str, with_split: bool) -> str:
     return name.partition("-")[2] if with_split else name
 
 
-def _plan_place(place: Path) -> list[Unit]:
+def _plan_place(place: str) -> list[Unit]:
+    folder = place.removesuffix(NAME) or "." if storage.name_of(place) == NAME else place
     # A stage's folder without a manifest is half done: reading the manifest says so.
-    if place.name == NAME or (place / NAME).exists() or (place / "lineage.json").exists():
-        folder = str(place.parent if place.name == NAME else place)
+    if folder != place or any(storage.exists(storage.join(place, name)) for name in (NAME, "lineage.json")):
         found = manifest_inputs(folder)
         splits = all(name.partition("-")[0] in ("train", "val", "test") for name in found)
         return [Unit(name, source_of(name, splits), (part,)) for name, part in found.items()]
-    if not place.exists():
-        raise CorpusmillError("no such file or folder", where=str(place), hint="check --input")
-    files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
-    if not files:
-        raise CorpusmillError(
-            "no documents here", where=str(place), expected="manifest.json or *.parquet",
-            hint="run the stage before this one, or `python -m pipelines.extract` on raw files",
-        )  # fmt: skip
-    return [_plan_foreign(path) for path in files]
+    return [_foreign_unit(file) for file in foreign_documents(place)]
 
 
-def _only_source(file: pq.ParquetFile, path: Path) -> str:
-    """The source of all documents of a file: a unit is counted under one."""
-    sources: set[str] = set()
-    for batch in file.iter_batches(columns=["source"]):
-        sources.update(map(str, batch.column(0).unique().to_pylist()))
-        if len(sources) > 1:
-            raise CorpusmillError(
-                "documents of several sources in one file", where=str(path), got=", ".join(sorted(sources)[:5]),
-                hint="write a file for each source: counts and limits are by source",
-            )  # fmt: skip
-    return sources.pop()
-
-
-def _plan_foreign(path: Path) -> Unit:
+def _foreign_unit(file: ForeignFile) -> Unit:
     """A Parquet file of documents that no stage of ours wrote."""
-    sha256 = storage.sha256_file(path)
-    source = "documents"
-    try:
-        with pq.ParquetFile(path) as file:
-            if file.metadata.num_rows and "source" in file.schema_arrow.names:
-                # It becomes part of file names.
-                source = re.sub(r"[^\w.-]+", "_", _only_source(file, path))
-    except (OSError, ValueError) as error:
-        raise CorpusmillError(f"not a Parquet file: {error}", where=str(path), hint="check --input") from None
-    if source.partition("-")[0] in ("train", "val", "test"):
-        raise CorpusmillError(
-            "a source named like a split", where=str(path), got=source, hint="rename it in the source column"
-        )
-    part = UnitInput(str(path.resolve()), sha256, path.stat().st_size)
-    return Unit(f"{source}-{unit_key(sha256)}", source, (part,))
+    part = UnitInput(file.place, file.sha256, file.bytes)
+    return Unit(f"{file.source}-{unit_key(file.sha256)}", file.source, (part,))

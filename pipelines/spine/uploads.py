@@ -18,10 +18,9 @@ from pathlib import Path
 
 from pipelines.spine import local_cache, storage
 from pipelines.spine.errors import CorpusmillError
-from pipelines.spine.manifest import dump
+from pipelines.spine.manifest import FOLDER, dump
 from pipelines.spine.units import Unit, UnitInput, stamp_of
 
-FOLDER = "folder.json"
 UPLOADS_AT_ONCE = 8
 
 

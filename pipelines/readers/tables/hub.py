@@ -23,15 +23,16 @@ from pipelines.readers.tables.failures import is_passing, what_is_wrong
 from pipelines.readers.tables.rows import check_columns, columns_of
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
-from pipelines.spine.uploads import FOLDER, local_folder
+from pipelines.spine.manifest import FOLDER
+from pipelines.spine.uploads import local_folder
 
 
 def read_hf(name: str, context: ReadContext) -> Iterator[Item]:
     """One item a row of a dataset, streamed; nothing is copied to disk where the format can be streamed.
 
     Args:
-        name: a folder (files that ``datasets`` knows, or made by ``save_to_disk``), the place of a copy of one
-            (``pipelines.spine.uploads``), a file that holds a hub name, or a hub name
+        name: a folder (files that ``datasets`` knows, or made by ``save_to_disk``), the ``folder.json`` of one
+            in a store or copied to one (``pipelines.spine.uploads``), a file that holds a hub name, or a hub name
             ``owner/name[:configuration[:split]][@revision]``; the split is ``train`` when not given.
         context: the key of a row without one is its number, from 0.
     Raises:
