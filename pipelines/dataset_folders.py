@@ -16,6 +16,7 @@ from pathlib import Path
 from pipelines.spine import objects, storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import FOLDER, dump
+from pipelines.spine.object_names import folder_objects
 
 #: Hashes files or objects: sha256 of each, in their order.
 HashEach = Callable[[Sequence[str]], Sequence[str]]
@@ -51,13 +52,13 @@ def dataset_in_store(folder: str, hash_each: HashEach, cache: str | Path) -> Dat
     folder = folder.rstrip("/")
     if glob.has_magic(folder):
         raise CorpusmillError("a dataset is one folder, not a pattern", where=folder, expected="s3://bucket/folder")
-    places = sorted(objects.listed(folder), key=lambda place: Path(place.removeprefix(f"{folder}/")))
+    places = sorted(folder_objects(folder), key=lambda place: Path(place.removeprefix(f"{folder}/")))
     if not places:
         is_object = objects.version_of(folder) is not None
         raise CorpusmillError(
             "a dataset is a folder, and this is an object" if is_object else "no such folder", where=folder,
             hint="of single files name the kind: parquet, arrow, jsonl or csv" if is_object else
-            "check the bucket and the name",
+            "check its name",
         )  # fmt: skip
     names = [place.removeprefix(f"{folder}/") for place in places]
     _refuse_names(names, folder)

@@ -11,7 +11,7 @@ import sys
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -398,6 +398,7 @@ class Ranges:
 
     def __init__(self, content: bytes) -> None:
         self.sent, self.answers, self.refuses_after, self.port = 0, 0, 1 << 30, free_port()
+        self.hold: Callable[[], object] = lambda: None  # called before bytes are answered
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -407,6 +408,7 @@ class Ranges:
                 self._answer(200, 0, len(content))
 
             def do_GET(self) -> None:
+                outer.hold()
                 first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
                 begin, end = int(first), min(int(last) + 1, len(content))
                 if outer.answers >= outer.refuses_after:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from pipelines.spine import hashing, objects, storage
 from pipelines.spine.errors import CorpusmillError
+from pipelines.spine.object_names import folder_objects
 from pipelines.spine.shards import open_parquet
 
 
@@ -60,11 +61,11 @@ def _paths_at(path: Path) -> list[str]:
 def _objects_at(place: str) -> list[str]:
     if objects.version_of(place) is not None:
         return [place]
-    found = objects.listed(place, deep=False)
+    found = folder_objects(place, deep=False)
     if not found and not objects.listed(place):
         raise CorpusmillError(
             "no such object or folder", where=place,
-            hint="check --input: the bucket, the name, and that no pattern is meant, which documents do not know",
+            hint="check --input; documents are named one by one, or by their folder, not by a pattern",
         )  # fmt: skip
     return [one for one in found if one.endswith(".parquet")]
 

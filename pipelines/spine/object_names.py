@@ -27,6 +27,21 @@ def matching(pattern: str) -> list[str]:
     return [place for place in objects.listed(folder, deep) if fits(place.split("/")[fixed:], parts[fixed:])]
 
 
+def folder_objects(folder: str, deep: bool = True) -> list[str]:
+    """The objects in a folder, sorted; none where there is no such folder.
+
+    Args:
+        folder: its place.
+        deep: also those in folders below it.
+    Raises:
+        CorpusmillError: no such bucket, or the store refuses or fails.
+    """
+    found = objects.listed(folder, deep)
+    if not found and not objects.has_bucket(folder):
+        raise CorpusmillError("no such bucket", where="/".join(folder.split("/")[:3]), hint="check its name")
+    return found
+
+
 def fits(names: Sequence[str], pattern: Sequence[str]) -> bool:
     """Whether the parts of a name are as those of a pattern; a name that begins with a dot must be asked for so.
 

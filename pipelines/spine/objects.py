@@ -242,7 +242,7 @@ def retried(call: Callable[[], Answer], place: str) -> Answer:
         except (OSError, ArrowException) as error:
             if getattr(error, "errno", None) in OF_A_DISK:
                 raise
-            if isinstance(error, FileNotFoundError) and not _says(error, NO_BUCKET) and _has_bucket(place):
+            if isinstance(error, FileNotFoundError) and not _says(error, NO_BUCKET) and has_bucket(place):
                 raise FileNotFoundError(2, "no such object", place) from None
             lasting = isinstance(error, FileNotFoundError | ArrowInvalid)
             lasting |= _says(error, (*NO_BUCKET, *DENIED, *EXPIRED_OR_ELSEWHERE))
@@ -353,7 +353,8 @@ def _server(*variables: str) -> dict[str, str]:
     return {}
 
 
-def _has_bucket(place: str) -> bool:
+def has_bucket(place: str) -> bool:
+    """Whether the place's bucket is there; one that we may not look into counts as there."""
     from pyarrow.fs import FileType
 
     store, key = _opened(place)
