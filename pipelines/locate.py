@@ -88,7 +88,7 @@ class Finder:
         self.refresh = refresh
 
     def find(self, sources: Sequence[Named]) -> list[list[Found]]:
-        """The contents of each source, one entry a file. Files and objects of all are hashed several at a time.
+        """The contents of each source, one entry a file; objects of all are hashed several at a time.
 
         Raises:
             CorpusmillError: nothing is there, it cannot be read, or it is not what ``sha256`` says.

@@ -213,7 +213,7 @@ class StatCache:
         return self.known(path) or self._hash(path, hashing.Stop())
 
     def sha256_each(self, paths: Sequence[str]) -> list[str]:
-        """`sha256` of each; those that may have changed are hashed several at a time, and remembered at once.
+        """`sha256` of each; what may have changed is hashed, objects several at a time, and remembered at once.
 
         Raises:
             CorpusmillError: as `sha256`, for the first that fails; the others that run are told to end.

@@ -21,6 +21,7 @@ from test_spine_units import stage_folder
 from test_storage_front import Ranges
 
 from pipelines import clean, extract, fetch, shard, sources
+from pipelines.cleaning.explaining import find_document
 from pipelines.sources import read_fetch_manifest
 from pipelines.spine import hashing, local_cache, objects, storage
 from pipelines.spine.errors import CorpusmillError
@@ -101,6 +102,7 @@ def test_stages_make_the_same_folders_of_documents_in_a_store(store: Store, tmp_
     clean.main(["--input", sent(folder, "s3://corpus/foreign"), "--output", str(tmp_path / "cleaned"), *where])
     assert len(read_rows(tmp_path / "clean")) == 80
     assert digests(tmp_path / "cleaned") == digests(tmp_path / "clean")
+    assert find_document("wiki:3", ["s3://corpus/foreign"])["title"].to_pylist() == [""]
 
     shard.main(["--input", str(tmp_path / "clean"), "--output", str(tmp_path / "shard"), *where])
     shutil.rmtree(tmp_path / "cache")

@@ -11,6 +11,7 @@ from pipelines.cleaning.halves import CleanParams, normalized, prepare
 from pipelines.cleaning.quality_model import QualityModel
 from pipelines.cleaning.rules import Finding, explain
 from pipelines.cleaning.steps import load_model, published_model
+from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import NAME
 from pipelines.spine.params import load_params
@@ -49,7 +50,7 @@ def find_document(doc_id: str, inputs: Sequence[str]) -> pa.RecordBatch:
     Raises:
         CorpusmillError: no unit of the inputs holds it, or an input is not there.
     """
-    missing = [path for path in inputs if not Path(path).exists()]
+    missing = [path for path in inputs if not storage.is_remote(path) and not Path(path).exists()]
     if missing:
         raise CorpusmillError(
             "no file of this name, and no folder of documents to find an id in", where=doc_id, got=", ".join(missing),

@@ -2,8 +2,8 @@
 
     folder or file  ->  ForeignFile(place, sha256, bytes, source), ...
 
-Each is read once to know its sha256, as a stream, several at a time (``pipelines.spine.hashing``), and its column
-``source`` once more.
+Each is read once to know its sha256, as a stream, objects several at a time (``pipelines.spine.hashing``), and its
+column ``source`` once more.
 """
 
 import re

@@ -12,10 +12,9 @@ from typing import TypeVar
 
 from pipelines.spine import storage
 
-#: Streams from a store; each holds some 16 MB, twice what is read ahead.
+#: Streams from a store; each holds some 25 MB: what is read ahead, and the client's copies of it.
 OBJECTS_AT_ONCE = 8
-#: Files of a disk: two at once were no faster on two busy cores (834 and 889 MB/s, 1.1 GB in the page cache), and a
-#: disk with a head is slower when that jumps.
+#: Files of a disk: two at once were no faster on two busy cores, and a disk with a head is slower when that jumps.
 FILES_AT_ONCE = 1
 #: How much is hashed between two looks at whether to go on.
 PIECE_BYTES = 1 << 20
