@@ -6,6 +6,7 @@ Beam options in the runner's own terms. Options on the command line go before th
 """
 
 import argparse
+import functools
 import logging
 import os
 import shlex
@@ -22,6 +23,7 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
+from pipelines.warm_workers import WarmStart
 
 WORKERS = "CORPUSMILL_WORKERS"
 RUNNER = "CORPUSMILL_RUNNER"
@@ -110,11 +112,16 @@ def local_processes(options: PipelineOptions) -> FnApiRunner | None:
     for name in ("portability.local_job_service", "portability.fn_api_runner.fn_runner"):
         logging.getLogger(f"apache_beam.runners.{name}").setLevel(logging.ERROR)
     WORKER_LOG.parent.mkdir(parents=True, exist_ok=True)
-    log = shlex.quote(str(WORKER_LOG.resolve()))
-    # exec: the worker takes the shell's place, so that ending it ends the worker.
-    command = f"exec {shlex.quote(sys.executable)} -m apache_beam.runners.worker.sdk_worker_main 2>>{log}"
     _end_with_a_worker()
+    # exec: the worker takes the shell's place, so that ending it ends the worker.
+    command = f"exec {_warm_start().command} 2>>{shlex.quote(str(WORKER_LOG.resolve()))}"
     return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
+
+
+@functools.cache
+def _warm_start() -> WarmStart:
+    """The server of workers of this process, once it is ready."""
+    return WarmStart(WORKER_LOG)
 
 
 def _end_with_a_worker() -> None:
