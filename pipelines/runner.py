@@ -13,6 +13,7 @@ import shlex
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,9 @@ IN_PROCESS = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 WORKER_LOG = Path("logs") / "beam-workers.log"
 #: What the runner files hold where only their reader knows the value.
 PLACEHOLDER = "YOUR-"
+#: Loggers and threads of Beam that speak when a worker's connection breaks.
+TALKATIVE = ("worker.data_plane", "portability.fn_api_runner.worker_handlers")
+OF_WORKERS = ("beam_control_read", "read_grpc_client_inputs")
 #: Runners whose job server may know options that Python's Beam does not: nothing of theirs is refused here.
 WITH_JOB_SERVER = ("portable", "flink", "spark")
 
@@ -124,20 +128,32 @@ def _warm_start() -> WarmStart:
     return WarmStart(WORKER_LOG)
 
 
+@functools.cache
 def _end_with_a_worker() -> None:
-    """Ends this process when a worker process dies: Beam's thread that waits for it raises, and the runner hangs."""
-    others = threading.excepthook
+    """Ends this process when a worker process dies: Beam's thread that waits for it raises, and the runner hangs.
+
+    What Beam's other threads have to say of it, tracebacks of four kinds, goes to the workers' log.
+    """
+    others, log = threading.excepthook, WORKER_LOG.resolve()
+    for name in TALKATIVE:
+        logger = logging.getLogger(f"apache_beam.runners.{name}")
+        logger.propagate = False
+        logger.addHandler(logging.FileHandler(log, delay=True))
 
     def hook(told: threading.ExceptHookArgs) -> None:
-        if told.thread is None or told.thread.name != "run_worker":
+        name = told.thread.name if told.thread else ""
+        if name == "run_worker":
+            print(
+                f"error: {str(told.exc_value)[:1].lower()}{str(told.exc_value)[1:]}\n"
+                f"  hint: it was killed, perhaps for memory: run again with fewer {WORKERS}; see {WORKER_LOG}",
+                file=sys.stderr,
+            )
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif name in OF_WORKERS:
+            with open(log, "a", encoding="utf-8") as file:
+                traceback.print_exception(told.exc_type, told.exc_value, told.exc_traceback, file=file)
+        else:
             others(told)
-            return
-        print(
-            f"error: {str(told.exc_value)[:1].lower()}{str(told.exc_value)[1:]}\n"
-            f"  hint: it was killed, perhaps for memory: run again with fewer {WORKERS}; see {WORKER_LOG}",
-            file=sys.stderr,
-        )
-        os.kill(os.getpid(), signal.SIGTERM)
 
     threading.excepthook = hook
 

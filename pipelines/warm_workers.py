@@ -36,9 +36,11 @@ import json, os, socket, sys
 server = socket.socket(socket.AF_UNIX)
 server.connect(sys.argv[1])
 server.sendall(json.dumps(dict(os.environ)).encode() + b"\\n")
-sys.exit(server.recv(1) != b"0")
+code = int(server.recv(8) or 1)
+if code < 0:
+    os.kill(os.getpid(), -code)
+sys.exit(code)
 """
-ENDED_WELL = b"0"
 STARTED = b"started"
 
 
@@ -86,7 +88,8 @@ def serve(place: str, modules: Iterable[str]) -> None:
     _import(["apache_beam.runners.worker.sdk_worker_main", *modules])
     gc.collect()
     gc.freeze()  # what is imported stays shared: a collection would write to its pages
-    signal.signal(signal.SIGCHLD, lambda number, frame: _reap())
+    workers: dict[int, socket.socket] = {}  # process -> the command that waits for it
+    signal.signal(signal.SIGCHLD, lambda number, frame: _tell_ended(workers))
     with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as ready:
         listener.bind(place)
         listener.listen()
@@ -98,16 +101,21 @@ def serve(place: str, modules: Iterable[str]) -> None:
                 if key.fileobj is sys.stdin:
                     return
                 asked, _ = listener.accept()
-                if os.fork() == 0:
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # until it stands among the workers
+                if not (pid := os.fork()):
                     listener.close()
                     _work(asked)
-                asked.close()
+                workers[pid] = asked
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
 
 
-def _reap() -> None:
+def _tell_ended(workers: dict[int, socket.socket]) -> None:
+    """Tells the commands of the workers that have ended how they did: a status, or a signal below 0."""
     with contextlib.suppress(ChildProcessError):  # none is left
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            asked = workers.pop(ended[0])
+            with asked, contextlib.suppress(OSError):  # the command may be gone
+                asked.sendall(str(os.waitstatus_to_exitcode(ended[1])).encode())
 
 
 def _import(modules: Iterable[str]) -> None:
@@ -118,6 +126,7 @@ def _import(modules: Iterable[str]) -> None:
 def _work(asked: socket.socket) -> None:
     """A worker, from its environment to its end; never returns."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
     code = 1
     try:
         with asked.makefile("rb") as lines:
@@ -130,9 +139,8 @@ def _work(asked: socket.socket) -> None:
         from apache_beam.runners.worker import sdk_worker_main
 
         sdk_worker_main.main([])
-        asked.sendall(ENDED_WELL)
         code = 0
-    except Exception:  # its command tells Beam that it failed, the log why
+    except Exception:  # the status tells Beam that it failed, the log why
         traceback.print_exc()
     finally:
         sys.stderr.flush()

@@ -67,7 +67,7 @@ def test_a_worker_goes_when_the_command_that_asked_for_it_is_killed(warm: tuple[
         wait_until(lambda: not is_running(worker))
 
 
-def test_a_killed_worker_ends_its_command_with_status_1(warm: tuple[WarmStart, Path]) -> None:
+def test_a_killed_worker_ends_its_command_by_the_same_signal(warm: tuple[WarmStart, Path]) -> None:
     start, _ = warm
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f'url: "127.0.0.1:{silent.getsockname()[1]}"'
@@ -75,7 +75,7 @@ def test_a_killed_worker_ends_its_command_with_status_1(warm: tuple[WarmStart, P
         command = subprocess.Popen(f"exec {start.command}", shell=True, env=environment)
         wait_until(lambda: bool(children(start.pid)))
         os.kill(children(start.pid)[0], signal.SIGKILL)
-        assert command.wait(10) == 1
+        assert command.wait(10) == -signal.SIGKILL
         wait_until(lambda: not children(start.pid))  # reaped
 
 
