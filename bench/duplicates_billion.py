@@ -31,7 +31,7 @@ import numpy as np
 
 from bench.billion_keys import DOCUMENTS_PER_UNIT, SEED, TEMPLATE_DOCUMENTS, Round, documents_of, mix, refs_of
 from pipelines.duplicates.decisions import shared_keys
-from pipelines.duplicates.plan import DedupParams
+from pipelines.duplicates.parameters import DedupParams
 from pipelines.duplicates.references import KEYED, PAIR, by_partition, split_by, unit_of, unpack
 from pipelines.duplicates.search_steps import by_crowd, pairs_of
 from pipelines.duplicates.text_units import I64

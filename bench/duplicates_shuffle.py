@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from bench.duplicates_ours import batch_of
 from bench.duplicates_planted import Planted
 from bench.tools import Usage, run_alone
-from pipelines.duplicates.plan import DedupParams
+from pipelines.duplicates.parameters import DedupParams
 from pipelines.duplicates.proposals import propose_pairs
 from pipelines.duplicates.references import DROP, KEYED, PAIR, PLACE, make_refs, unpack
 from pipelines.duplicates.search_steps import by_crowd, pairs_of

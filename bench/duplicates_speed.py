@@ -32,7 +32,7 @@ from bench.duplicates_sets import read_wiki
 from bench.peers import DATATROVE
 from bench.tools import OURS, Usage
 from pipelines.duplicates.minhash import band_keys, signatures
-from pipelines.duplicates.plan import DedupParams
+from pipelines.duplicates.parameters import DedupParams
 from pipelines.duplicates.shingles import shingle_hashes
 from pipelines.duplicates.signing import SignParams, sign
 from pipelines.spine.errors import CorpusmillError

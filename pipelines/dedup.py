@@ -24,7 +24,7 @@ import argparse
 import hashlib
 import sys
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,12 +32,12 @@ import apache_beam as beam
 
 from pipelines.duplicates.decide_steps import AskExact, AskNear, TellIds, TellKept, WriteDrops
 from pipelines.duplicates.explaining import OPTION, explain_command
-from pipelines.duplicates.losses import DEFAULT, judge_losses
-from pipelines.duplicates.minhash import choose_bands, proposal_probability
+from pipelines.duplicates.losses import judge_losses
 from pipelines.duplicates.older import INDEX, list_index, plan_older
+from pipelines.duplicates.parameters import DedupParams, check_params, expect_sources
 from pipelines.duplicates.passes import describe_search, first_rounds, next_pass
-from pipelines.duplicates.plan import DedupParams, Plan, Round, SearchFiles, count_partitions
-from pipelines.duplicates.preference import ORDERS, Preference, priorities_of
+from pipelines.duplicates.plan import Plan, Round, SearchFiles, count_partitions
+from pipelines.duplicates.preference import Preference, priorities_of
 from pipelines.duplicates.references import EXACT, REPEATED_ID
 from pipelines.duplicates.search_steps import (
     COUNTED,
@@ -49,7 +49,6 @@ from pipelines.duplicates.search_steps import (
     WriteCounts,
     WritePairs,
 )  # fmt: skip
-from pipelines.duplicates.shingles import NORMALIZATIONS
 from pipelines.duplicates.steps import REPEATS, AskHolders, FindRepeated, Keys, Sign, TellHolders, WriteRepeats
 from pipelines.duplicates.verify_steps import GatherCandidates, Order, Resolve, Verify, WriteNear, WriteSets
 from pipelines.process import NumberUnits, run_pipeline
@@ -199,7 +198,7 @@ def main(argv: Sequence[str]) -> None:
         explain_command(argv)
         return
     with opened(STAGE, argv, _add_options) as job:
-        _check(job.params)
+        check_params(job.params)
         older = plan_older(job.args.older, job.params)
         job.also_read += [place for corpus in job.args.older for place in corpus]
         plan = _plan(job, older, plan_documents(job.inputs))
@@ -272,7 +271,7 @@ def _plan(job: Job, older: Sequence[Unit], new: Sequence[Unit]) -> Plan:
     whole = hashlib.sha256("".join(unit.fingerprint(recipe) for unit in units).encode()).hexdigest()[:32]
     decided = UnitCache(storage.join(job.store, "units", "dedup.decided"), f"{recipe}-{whole}")
     files = SearchFiles(_search_folder(job, whole))
-    _expect_sources(params.source_priority, {unit.source for unit in units})
+    expect_sources(params.source_priority, {unit.source for unit in units})
     asked = params.survivor == "source_priority"
     priorities = priorities_of([unit.source for unit in units], params.source_priority) if asked else ()
     preference = Preference(params.survivor, priorities, len(older))
@@ -313,51 +312,6 @@ def _expect_all(plan: Plan, decided: Sequence[Unit]) -> None:
     for unit, receipt in zip(units, plan.signed.receipts(units), strict=True):
         if receipt is None or (receipt.shards and unit.name not in names):
             raise CorpusmillError("the unit was not decided", where=unit.name, hint="run again")
-
-
-def _check(params: DedupParams) -> None:
-    counts = ("shingle_size", "num_bands", "rows_per_band", "bands_per_round", "num_partitions", "max_bucket")
-    for name in (*counts, "max_passes"):
-        _expect(getattr(params, name) >= 1, name, "1 or more", getattr(params, name))
-    _expect(0 <= params.seed < 1 << 64, "seed", "0 to 2**64 - 1", params.seed)
-    _expect(0 < params.threshold <= 1, "threshold", "a similarity above 0, at most 1", params.threshold)
-    _refuse_blind_bands(params)
-    contained = params.containment_threshold
-    _expect(0 <= contained <= 1, "containment_threshold", "a share from 0 (off) to 1", contained)
-    _expect(params.normalization in NORMALIZATIONS, "normalization", ", ".join(NORMALIZATIONS), params.normalization)
-    _expect(params.survivor in ORDERS, "survivor", ", ".join(ORDERS), params.survivor)
-    preferred = bool(params.source_priority)
-    _expect(preferred or params.survivor != "source_priority", "source_priority", "the names of sources", "none")
-    _expect(DEFAULT in params.max_dropped_percent, "max_dropped_percent", f"{DEFAULT}: 30", "no default")
-
-
-#: Bands that propose a pair at the threshold less surely than this are refused.
-MIN_PROBABILITY = 0.95
-
-
-def _refuse_blind_bands(params: DedupParams) -> None:
-    found = proposal_probability(params.threshold, params.num_bands, params.rows_per_band)
-    if found < MIN_PROBABILITY:
-        num_hashes = max(100, params.num_bands * params.rows_per_band)
-        bands, rows = choose_bands(params.threshold, num_hashes, 0.999)
-        raise CorpusmillError(
-            f"{params.num_bands} bands of {params.rows_per_band} rows would miss pairs at the threshold {params.threshold}",
-            where="params.yaml: dedup.num_bands",
-            expected=f"a pair at the threshold is proposed with p of at least {MIN_PROBABILITY}",
-            got=f"{found:.3f}",
-            hint=f"num_bands: {bands} and rows_per_band: {rows} propose it with "
-            f"p = {proposal_probability(params.threshold, bands, rows):.4f}",
-        )
-
-
-def _expect_sources(preferred: Sequence[str], sources: Collection[str]) -> None:
-    for name in preferred:
-        _expect(name in sources, "source_priority", f"sources that are here: {', '.join(sorted(sources))}", name)
-
-
-def _expect(right: bool, name: str, expected: str, got: object) -> None:
-    if not right:
-        raise CorpusmillError("wrong value", where=f"params.yaml: dedup.{name}", expected=expected, got=got)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:

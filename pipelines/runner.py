@@ -6,12 +6,14 @@ Beam options in the runner's own terms. Options on the command line go before th
 """
 
 import argparse
+import functools
 import logging
 import os
 import shlex
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
+from pipelines.warm_workers import WarmStart
 
 WORKERS = "CORPUSMILL_WORKERS"
 RUNNER = "CORPUSMILL_RUNNER"
@@ -29,6 +32,9 @@ IN_PROCESS = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 WORKER_LOG = Path("logs") / "beam-workers.log"
 #: What the runner files hold where only their reader knows the value.
 PLACEHOLDER = "YOUR-"
+#: Loggers and threads of Beam that speak when a worker's connection breaks.
+TALKATIVE = ("worker.data_plane", "portability.fn_api_runner.worker_handlers")
+OF_WORKERS = ("beam_control_read", "read_grpc_client_inputs")
 #: Runners whose job server may know options that Python's Beam does not: nothing of theirs is refused here.
 WITH_JOB_SERVER = ("portable", "flink", "spark")
 
@@ -110,27 +116,44 @@ def local_processes(options: PipelineOptions) -> FnApiRunner | None:
     for name in ("portability.local_job_service", "portability.fn_api_runner.fn_runner"):
         logging.getLogger(f"apache_beam.runners.{name}").setLevel(logging.ERROR)
     WORKER_LOG.parent.mkdir(parents=True, exist_ok=True)
-    log = shlex.quote(str(WORKER_LOG.resolve()))
-    # exec: the worker takes the shell's place, so that ending it ends the worker.
-    command = f"exec {shlex.quote(sys.executable)} -m apache_beam.runners.worker.sdk_worker_main 2>>{log}"
     _end_with_a_worker()
+    # exec: the worker takes the shell's place, so that ending it ends the worker.
+    command = f"exec {_warm_start().command} 2>>{shlex.quote(str(WORKER_LOG.resolve()))}"
     return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
 
 
+@functools.cache
+def _warm_start() -> WarmStart:
+    """The server of workers of this process, once it is ready."""
+    return WarmStart(WORKER_LOG)
+
+
+@functools.cache
 def _end_with_a_worker() -> None:
-    """Ends this process when a worker process dies: Beam's thread that waits for it raises, and the runner hangs."""
-    others = threading.excepthook
+    """Ends this process when a worker process dies: Beam's thread that waits for it raises, and the runner hangs.
+
+    What Beam's other threads have to say of it, tracebacks of four kinds, goes to the workers' log.
+    """
+    others, log = threading.excepthook, WORKER_LOG.resolve()
+    for name in TALKATIVE:
+        logger = logging.getLogger(f"apache_beam.runners.{name}")
+        logger.propagate = False
+        logger.addHandler(logging.FileHandler(log, delay=True))
 
     def hook(told: threading.ExceptHookArgs) -> None:
-        if told.thread is None or told.thread.name != "run_worker":
+        name = told.thread.name if told.thread else ""
+        if name == "run_worker":
+            print(
+                f"error: {str(told.exc_value)[:1].lower()}{str(told.exc_value)[1:]}\n"
+                f"  hint: it was killed, perhaps for memory: run again with fewer {WORKERS}; see {WORKER_LOG}",
+                file=sys.stderr,
+            )
+            os.kill(os.getpid(), signal.SIGTERM)
+        elif name in OF_WORKERS:
+            with open(log, "a", encoding="utf-8") as file:
+                traceback.print_exception(told.exc_type, told.exc_value, told.exc_traceback, file=file)
+        else:
             others(told)
-            return
-        print(
-            f"error: {str(told.exc_value)[:1].lower()}{str(told.exc_value)[1:]}\n"
-            f"  hint: it was killed, perhaps for memory: run again with fewer {WORKERS}; see {WORKER_LOG}",
-            file=sys.stderr,
-        )
-        os.kill(os.getpid(), signal.SIGTERM)
 
     threading.excepthook = hook
 

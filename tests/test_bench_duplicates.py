@@ -29,7 +29,7 @@ from bench.duplicates_truth import (
 )
 from bench.peers import DATATROVE, TEXT_DEDUP, requirements
 from bench.tools import Usage
-from pipelines.duplicates.plan import DedupParams
+from pipelines.duplicates.parameters import DedupParams
 from pipelines.duplicates.references import KEYED
 from pipelines.duplicates.shingles import shingle_hashes
 from pipelines.spine.params import load_params

@@ -9,6 +9,7 @@ from corpora import DEDUP, digests, read_rows, words, write_documents, write_par
 
 from pipelines import dedup
 from pipelines.duplicates import plan, verify_steps
+from pipelines.duplicates.parameters import DedupParams
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import Shard, write_manifest
 from pipelines.spine.storage import link, sha256_file
@@ -54,7 +55,7 @@ def test_rounds_and_partitions_change_no_byte_and_no_count(tmp_path: Path, monke
 
 
 def test_the_rounds_take_every_band_and_every_part_of_the_fingerprints_once() -> None:
-    params = plan.DedupParams(**{**DEDUP, "source_priority": ()})
+    params = DedupParams(**{**DEDUP, "source_priority": ()})
     rounds = plan.plan_rounds(params, 1_000_000, 13_000_000)
     assert [(one.first_band, one.last_band) for one in rounds if one.part < 0] == [(0, 6), (6, 12), (12, 18), (18, 20)]
     assert [(one.part, one.num_parts) for one in rounds if one.part >= 0] == [(0, 3), (1, 3), (2, 3)]
@@ -63,7 +64,7 @@ def test_the_rounds_take_every_band_and_every_part_of_the_fingerprints_once() ->
 
 
 def test_a_round_of_few_documents_has_a_million_keys_all_the_same() -> None:
-    params = plan.DedupParams(**{**DEDUP, "source_priority": (), "bands_per_round": 4})
+    params = DedupParams(**{**DEDUP, "source_priority": (), "bands_per_round": 4})
     # 17 bands of 60,000 documents are 1,020,000 keys; 3,000,000 fingerprints are three rounds.
     assert plan.plan_rounds(params, 60_000, 3_000_000) == [
         plan.Round(0, 17), plan.Round(17, 20), *(plan.Round(0, 0, part, 3) for part in range(3)),

@@ -138,6 +138,7 @@ def test_a_worker_process_that_is_killed_ends_the_stage_with_a_hint(
     status, said = stages.run(arguments, kill_at="extract:written", workers=2)
     assert status == 130
     assert "error: worker subprocess exited with return code -9\n  hint: it was killed" in said
+    assert "Traceback" not in said
     stages.finish(arguments)
     assert digests(tmp_path / "extract") == digests(undisturbed / "extract")
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from pipelines.duplicates.plan import DedupParams, Plan
+from pipelines.duplicates.parameters import DedupParams
+from pipelines.duplicates.plan import Plan
 from pipelines.duplicates.signing import OLDER, signed_schema
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError

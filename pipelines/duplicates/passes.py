@@ -13,6 +13,7 @@ from pipelines.duplicates.plan import DOCUMENTS, Plan, Round, plan_rounds
 from pipelines.duplicates.references import PAIR, VERIFIED
 from pipelines.duplicates.search_steps import add_counts
 from pipelines.duplicates.verify_steps import candidates_step, count_measures, verified_step
+from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.units import REQUESTS_AT_ONCE
 
 
@@ -21,11 +22,13 @@ def first_rounds(plan: Plan) -> list[Round]:
 
     Leaves for the workers how many documents each unit has.
     """
-    receipts = [receipt for receipt in plan.signed.receipts(plan.units) if receipt is not None]
-    taken = [receipt.ledger.taken for receipt in receipts]
+    ledgers = [receipt.ledger for receipt in plan.signed.receipts(plan.units) if receipt is not None]
+    if len(ledgers) < len(plan.units):
+        raise CorpusmillError("a signed unit went while the search was on", where=plan.signed.root, hint="run again")
+    taken = [ledger.taken for ledger in ledgers]
     plan.files.write(DOCUMENTS, 0, np.array(taken, np.int64))
     num_documents = sum(taken)
-    num_fingerprints = sum(receipt.ledger.beside["fingerprints"] for receipt in receipts)
+    num_fingerprints = sum(ledger.beside["fingerprints"] for ledger in ledgers)
     return plan_rounds(plan.params, num_documents, num_fingerprints) if num_documents else []
 
 

@@ -11,41 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from pipelines.duplicates.parameters import DedupParams
 from pipelines.duplicates.preference import Preference
-from pipelines.duplicates.signing import SignParams
 from pipelines.spine import storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.lineage import Release
 from pipelines.spine.progress import Heartbeat
 from pipelines.spine.units import REQUESTS_AT_ONCE, Unit, UnitCache
-
-
-@dataclass(frozen=True)
-class DedupParams:
-    """``params.yaml: dedup``."""
-
-    normalization: str
-    threshold: float
-    containment_threshold: float
-    shingle_size: int
-    num_bands: int
-    rows_per_band: int
-    bands_per_round: int
-    seed: int
-    survivor: str
-    source_priority: tuple[str, ...]
-    max_bucket: int
-    max_passes: int
-    num_partitions: int
-    max_dropped_percent: dict[str, int]
-    write_index: bool
-
-    @property
-    def signing(self) -> SignParams:
-        with_fingerprints = self.containment_threshold > 0
-        return SignParams(
-            self.normalization, self.shingle_size, self.num_bands, self.rows_per_band, self.seed, with_fingerprints
-        )
 
 
 @dataclass(frozen=True)
