@@ -63,7 +63,7 @@ def dataset_in_store(folder: str, hash_each: HashEach, cache: str | Path) -> Dat
     names = [place.removeprefix(f"{folder}/") for place in places]
     _refuse_names(names, folder)
     sha256s = hash_each(places)
-    sizes = objects.sizes_of(places)
+    sizes = _sizes_of(places)
     sha256 = _sha256(names, sha256s)
     files = {
         name: {"place": place, "sha256": of_file}
@@ -74,7 +74,7 @@ def dataset_in_store(folder: str, hash_each: HashEach, cache: str | Path) -> Dat
     # Untouched where it says the same: a reader takes a change of it for a change of the source.
     if not described.is_file() or described.read_text(encoding="utf-8") != text:
         storage.write_text(described, text)
-    return DatasetFolder(sha256, sum(size or 0 for size in sizes), str(described))
+    return DatasetFolder(sha256, sum(sizes), str(described))
 
 
 def objects_of(described: str | Path) -> dict[str, str]:
@@ -86,6 +86,15 @@ def objects_of(described: str | Path) -> dict[str, str]:
 def _sha256(names: Sequence[str], sha256s: Sequence[str]) -> str:
     """Of names and contents: ``datasets`` reads meaning from names."""
     return storage.sha256_text("".join(f"{name} {one}\n" for name, one in zip(names, sha256s, strict=True)))
+
+
+def _sizes_of(places: Sequence[str]) -> list[int]:
+    found = []
+    for place, size in zip(places, objects.sizes_of(places), strict=True):
+        if size is None:
+            raise CorpusmillError("the object went while it was read", where=place, hint="run again")
+        found.append(size)
+    return found
 
 
 def _refuse_names(names: Sequence[str], folder: str) -> None:

@@ -146,6 +146,11 @@ def read_fetch_manifest(place: str | Path, cache: str | Path = CACHE) -> list[Fe
     Raises:
         CorpusmillError: no manifest, a damaged one, or bytes that are gone or have changed since.
     """
+    if storage.is_remote(place):
+        raise CorpusmillError(
+            "the manifest of fetch lies on the disk", where=str(place),
+            hint="--kind and --source name raw files in a store; or name them in params.yaml: fetch.sources",
+        )  # fmt: skip
     path = Path(place)
     path = path / NAME if path.is_dir() else path
     try:

@@ -182,6 +182,10 @@ def test_what_a_stage_writes_and_folders_other_than_documents_lie_on_the_disk(tm
     assert message(lambda: read_manifest("s3://corpus/x")).startswith(
         "s3://corpus/x: this folder is read on the disk\n"
     )
+    assert message(lambda: read_fetch_manifest("s3://corpus/x")) == (
+        "s3://corpus/x: the manifest of fetch lies on the disk\n"
+        "  hint: --kind and --source name raw files in a store; or name them in params.yaml: fetch.sources"
+    )
     assert not list(tmp_path.iterdir())
 
 
