@@ -170,10 +170,9 @@ def test_what_is_no_document_in_a_store_is_said_to_be_none(place: str, said: str
 
 
 def test_what_a_stage_writes_and_folders_other_than_documents_lie_on_the_disk(tmp_path: Path) -> None:
-    where = ["--input", "data/clean", "--params", str(REPOSITORY / "params.yaml")]
+    where = ["--input", "data/clean", "--params", str(REPOSITORY / "params.yaml"), "--output", str(tmp_path / "out")]
     for option in ("--output", "--ledger", "--cache"):
-        given = [*where, *({"--output": str(tmp_path / "out")} | {option: "s3://corpus/x"}).items()]
-        argv = [word for one in given for word in ([one] if isinstance(one, str) else one)]
+        argv = [*where, option, "s3://corpus/x"]
         assert message(lambda argv=argv: shard.main(argv)) == (
             f"s3://corpus/x: {option} is a folder or file of this machine\n"
             "  hint: storage.root in params.yaml, or CORPUSMILL_ROOT, says in which store the shards lie (docs/storage.md)"
