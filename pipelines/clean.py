@@ -25,6 +25,7 @@ from pipelines.cleaning.explaining import OPTION, explain_command
 from pipelines.cleaning.halves import CleanParams
 from pipelines.cleaning.line_steps import (
     LINES_PER_ROUND,
+    LINES_PER_ROUND_ON_DISK,
     CountLines,
     LineRound,
     ReadLines,
@@ -34,7 +35,7 @@ from pipelines.cleaning.line_steps import (
 )
 from pipelines.cleaning.personal import masking
 from pipelines.cleaning.steps import CleanUnit, Finish, Plan, PrepareUnit, published_model
-from pipelines.process import NumberUnits, ProcessUnits, run_pipeline, run_units
+from pipelines.process import NumberUnits, ProcessUnits, run_pipeline, run_units, shuffles_on_disk
 from pipelines.spine import storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
@@ -110,7 +111,8 @@ def _clean(job: Job, plan: Plan, units: Sequence[Unit]) -> list[Receipt]:
     work = PrepareUnit(job.params, plan.quality_model)
     run(ProcessUnits(plan.units, work, plan.prepared, plan.heartbeat, plan.release), units)
     receipts = plan.prepared_receipts()
-    rounds = plan_rounds(lines_to_count(plan, receipts), LINES_PER_ROUND)
+    lines_per_round = LINES_PER_ROUND_ON_DISK if shuffles_on_disk(job) else LINES_PER_ROUND
+    rounds = plan_rounds(lines_to_count(plan, receipts), lines_per_round)
     for of in rounds:
         run(CountRepeatedLines(plan, of))  # of no unit: a round is done before several processes would have started
     run(FinishUnits(plan, rounds), units)
