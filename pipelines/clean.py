@@ -23,43 +23,64 @@ import apache_beam as beam
 from pipelines.cleaning import normalize, rules
 from pipelines.cleaning.explaining import OPTION, explain_command
 from pipelines.cleaning.halves import CleanParams
+from pipelines.cleaning.line_steps import (
+    LINES_PER_ROUND,
+    LINES_PER_ROUND_ON_DISK,
+    CountLines,
+    LineRound,
+    ReadLines,
+    WriteLines,
+    lines_to_count,
+    plan_rounds,
+)
 from pipelines.cleaning.personal import masking
-from pipelines.cleaning.steps import CleanUnit, CountLines, Finish, Plan, Prepare, SpreadLines, published_model
-from pipelines.process import run_pipeline, run_units
+from pipelines.cleaning.steps import CleanUnit, Finish, Plan, PrepareUnit, published_model
+from pipelines.process import NumberUnits, ProcessUnits, run_pipeline, run_units, shuffles_on_disk
 from pipelines.spine import storage
 from pipelines.spine.command import run_module
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.progress import Display
+from pipelines.spine.run_files import RunFiles
 from pipelines.spine.stage import Job, Stage, opened
-from pipelines.spine.units import Unit, plan_documents
+from pipelines.spine.units import Receipt, Unit, plan_documents
 
 
-class CleanDocuments(beam.PTransform):
-    """(unit number, unit) -> the unit's name, once its clean documents lie in the cache.
+class CountRepeatedLines(beam.PTransform):
+    """A pipeline's root -> the numbers of the units whose repeated lines of one round lie in a file.
 
-    Shuffles unit numbers, and 24 bytes for each line of a unit that too many documents of its source hold. All other
-    hashes of lines are read from the unit cache, a range of them at a time. Memory: one row group, and 24 bytes for
-    each line of one unit, or for 4 million lines.
+    Shuffles numbers of units, 24 bytes a line of the round, and 24 bytes for each line and unit that holds it where more
+    documents of its source do than may. Memory: a partition of a million lines a worker, some 100 MB.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, of: LineRound) -> None:
         super().__init__()
-        self._plan = plan
+        self._plan, self._of = plan, of
 
-    def expand(self, units: beam.PCollection) -> beam.PCollection:
-        plan = self._plan
-        prepared = units | "Spread" >> beam.Reshuffle() | "Prepare" >> beam.ParDo(Prepare(plan))
-        lines = (
-            prepared
-            | "BySource" >> beam.GroupByKey()
-            | "SpreadLines" >> beam.ParDo(SpreadLines(plan))
-            | "Balance" >> beam.Reshuffle()
-            | "CountLines" >> beam.ParDo(CountLines(plan))
-        )
-        numbers = prepared | "ByUnit" >> beam.MapTuple(lambda source, index: (index, source))
+    def expand(self, root: beam.Pipeline) -> beam.PCollection:
+        plan, of = self._plan, self._of
         return (
-            {"prepared": numbers, "lines": lines} | "Meet" >> beam.CoGroupByKey() | "Finish" >> beam.ParDo(Finish(plan))
+            root
+            | NumberUnits(plan.units)
+            | "Read" >> beam.ParDo(ReadLines(plan, of))
+            | "ByPartition" >> beam.GroupByKey()
+            | "Count" >> beam.ParDo(CountLines(plan))
+            | "ByUnit" >> beam.GroupByKey()
+            | "Write" >> beam.ParDo(WriteLines(plan, of))
         )
+
+
+class FinishUnits(beam.PTransform):
+    """A pipeline's root -> the units' names, once their clean documents lie in the cache.
+
+    Shuffles numbers of units. Memory: one row group, and 24 bytes for each line that the unit loses.
+    """
+
+    def __init__(self, plan: Plan, rounds: Sequence[LineRound]) -> None:
+        super().__init__()
+        self._plan, self._rounds = plan, [of.name for of in rounds]
+
+    def expand(self, root: beam.Pipeline) -> beam.PCollection:
+        return root | NumberUnits(self._plan.units) | "Finish" >> beam.ParDo(Finish(self._plan, self._rounds))
 
 
 def main(argv: Sequence[str]) -> None:
@@ -75,9 +96,27 @@ def main(argv: Sequence[str]) -> None:
             run_units(job, units, CleanUnit(job.params, plan.quality_model), cache=plan.finished)
             return
         with Display("clean", "documents", units, plan.heartbeat):
-            run_pipeline(job, lambda root: root | beam.Create(list(enumerate(units))) | CleanDocuments(plan), units)
-        job.publish_units(plan.finished_units(), "documents", cache=plan.finished)
-        storage.delete_tree(plan.pointers)
+            receipts = _clean(job, plan, units)
+        job.publish_units(plan.finished_units(receipts), "documents", cache=plan.finished)
+        plan.files.end()
+
+
+def _clean(job: Job, plan: Plan, units: Sequence[Unit]) -> list[Receipt]:
+    """Prepares all units, counts their lines in rounds, and finishes them; returns what the first half left."""
+
+    def run(transform: beam.PTransform, units: Sequence[Unit] = ()) -> None:
+        run_pipeline(job, lambda root: root | transform, units)
+
+    plan.files.begin(goes_on=False)
+    work = PrepareUnit(job.params, plan.quality_model)
+    run(ProcessUnits(plan.units, work, plan.prepared, plan.heartbeat, plan.release), units)
+    receipts = plan.prepared_receipts()
+    lines_per_round = LINES_PER_ROUND_ON_DISK if shuffles_on_disk(job) else LINES_PER_ROUND
+    rounds = plan_rounds(lines_to_count(plan, receipts), lines_per_round)
+    for of in rounds:
+        run(CountRepeatedLines(plan, of))  # of no unit: a round is done before several processes would have started
+    run(FinishUnits(plan, rounds), units)
+    return receipts
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -92,8 +131,8 @@ def _plan(job: Job, units: Sequence[Unit]) -> Plan:
     sha256 = model.sha256 if model else ""
     prepared = job.unit_cache(".prepared", [_preparing(job.params), sha256])
     finished = job.unit_cache("", [job.params, sha256])
-    pointers = storage.join(job.store, "units", "clean.runs", uuid.uuid4().hex)
-    return Plan(tuple(units), prepared, finished, pointers, job.params, path, job.heartbeat(), job.release)
+    files = RunFiles(storage.join(job.store, "units", "clean.runs", uuid.uuid4().hex))
+    return Plan(job.unit_list(units), prepared, finished, files, job.params, path, job.heartbeat(), job.release)
 
 
 def _preparing(params: CleanParams) -> CleanParams:

@@ -6,7 +6,7 @@ import apache_beam as beam
 
 from pipelines import remote_jobs
 from pipelines.local_workers import default_workers
-from pipelines.runner import local_processes, runner_options
+from pipelines.runner import kind_of, local_processes, runner_options
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.lineage import Release
 from pipelines.spine.progress import Display, Heartbeat
@@ -14,6 +14,9 @@ from pipelines.spine.stage import Job, Judge
 from pipelines.spine.unit_list import UnitList
 from pipelines.spine.units import Unit, UnitCache
 from pipelines.spine.work import Work, run_unit
+
+#: Runners that do; Beam's own, the job server among them, hold it in memory.
+SHUFFLE_ON_DISK = ("dataflow", "flink", "spark")
 
 
 class NumberUnits(beam.PTransform):
@@ -97,6 +100,11 @@ def process_units(job: Job, units: Sequence[Unit], work: Work, cache: UnitCache,
     left = [unit for unit, receipt in zip(units, cache.receipts(units), strict=True) if receipt is None]
     with Display(job.stage.name, takes or work.counts, units, heartbeat):
         run_pipeline(job, lambda root: root | transform, left)
+
+
+def shuffles_on_disk(job: Job) -> bool:
+    """Whether the job's runner keeps what crosses a shuffle on the disks of a cluster, and not in memory."""
+    return kind_of(runner_options(job.runner_args)) in SHUFFLE_ON_DISK
 
 
 def run_pipeline(job: Job, build: Callable[[beam.Pipeline], object], units: Sequence[Unit] = ()) -> None:

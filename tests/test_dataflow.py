@@ -112,7 +112,7 @@ def test_the_flow_gives_every_stage_something_to_do(flow: Cloud) -> None:
     assert ledger("shard")["out"] == {"train": 19, "val": 8, "test": 10}
     assert ledger("pack")["in"] == 12668
     assert {stage: len(flow.jobs[stage]) for stage in SUBMITTED} == {
-        "extract": 1, "clean": 1, "dedup": 4, "decontaminate": 1, "shard": 2, "count": 1, "pack": 1
+        "extract": 1, "clean": 3, "dedup": 4, "decontaminate": 1, "shard": 2, "count": 1, "pack": 1
     }  # fmt: skip
 
 

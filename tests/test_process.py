@@ -21,7 +21,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from corpora import digests, words, write_documents, write_params
 
 from pipelines.local_workers import COSTS, Cost
-from pipelines.process import ProcessUnits, run_units
+from pipelines.process import ProcessUnits, run_units, shuffles_on_disk
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.lineage import Release, modules_digest
 from pipelines.spine.progress import Heartbeat
@@ -149,6 +149,14 @@ def test_a_job_for_a_thousand_times_the_units_is_hardly_larger(tmp_path: Path) -
         sizes.append(len(pipeline.to_runner_api().SerializeToString()))
     # The functions lie in it compressed: other digests take some bytes more or fewer.
     assert abs(sizes[1] - sizes[0]) < 100
+
+
+@pytest.mark.parametrize(
+    ("runner", "on_disk"), [("FnApiRunner", False), ("PortableRunner", False), ("FlinkRunner", True)]
+)
+def test_the_runners_of_clusters_shuffle_on_disk(runner: str, on_disk: bool, documents: Path, tmp_path: Path) -> None:
+    with opened(STAGE, [*arguments(documents, tmp_path), f"--runner={runner}"]) as job:
+        assert shuffles_on_disk(job) == on_disk
 
 
 def test_the_folder_holds_a_shard_a_unit_and_a_ledger_that_closes(undisturbed: dict[str, str]) -> None:

@@ -1,6 +1,7 @@
 """Repeated lines: what is counted, which document keeps a line, and that units, partitions and workers change nothing."""
 
 import itertools
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from corpora import digests, read_rows, write_documents, write_params
+from warm_runs import PipelineRuns
 
 from pipelines import clean
+from pipelines.cleaning.line_files import LINES_A_ROW
 from pipelines.cleaning.repeated_lines import (
     LINE,
     NO_LINES,
@@ -65,6 +68,14 @@ def test_the_ranges_of_hashes_meet_without_a_gap_and_end_at_the_last_hash(number
     assert ranges[0][0] == 0
     assert ranges[-1][1] == 2**64 - 1
     assert all(before[1] + 1 == after[0] for before, after in itertools.pairwise(ranges))
+
+
+def test_a_range_is_cut_into_parts_that_fill_it() -> None:
+    within = hash_range(1, 3)
+    parts = [hash_range(part, 7, within) for part in range(7)]
+    assert (parts[0][0], parts[-1][1]) == within
+    assert all(before[1] + 1 == after[0] for before, after in itertools.pairwise(parts))
+    assert hash_range(1, 2, (10, 14)) == (12, 14)
 
 
 def keys_of(doc_ids: list[str], dropped: list[bool], lines: list[list[int]]) -> list[int]:
@@ -233,15 +244,50 @@ def test_a_text_is_judged_by_what_its_repeated_lines_leave(tmp_path: Path) -> No
     assert all(MENU not in row["text"] for row in rows)
 
 
-@pytest.mark.parametrize("lines", [7, 1 << 22])
-def test_partitions_and_workers_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int) -> None:
+@pytest.mark.parametrize(("a_round", "a_partition"), [(1 << 22, 7), (1 << 14, 7), (1, 1)])
+def test_rounds_and_partitions_change_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, a_round: int, a_partition: int
+) -> None:
     corpus(tmp_path / "in", range(6))
     corpus(tmp_path / "in", range(6, 12))
     params = params_with(tmp_path, 5)
     alone = run(tmp_path, "alone", tmp_path / "in", params=params)
-    monkeypatch.setattr("pipelines.cleaning.steps.LINES_PER_PARTITION", lines)
+    monkeypatch.setattr("pipelines.cleaning.line_steps.MAX_ROUNDS", 3)
+    monkeypatch.setattr("pipelines.cleaning.line_steps.LINES_PER_PARTITION", a_partition * LINES_A_ROW)
+    monkeypatch.setattr("pipelines.clean.LINES_PER_ROUND", a_round)
     other = run(tmp_path, "other", tmp_path / "in", params=params, cache="other-cache")
     assert digests(other) == digests(alone)
+
+
+def test_nothing_of_a_run_that_ended_well_is_left(tmp_path: Path) -> None:
+    corpus(tmp_path / "in", range(12))
+    run(tmp_path, "out", tmp_path / "in", params=params_with(tmp_path, 5))
+    assert list((tmp_path / "cache" / "units" / "clean.runs").iterdir()) == []
+
+
+def test_a_run_killed_while_it_counts_keeps_what_is_prepared_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    corpus(tmp_path / "in", range(6))
+    corpus(tmp_path / "in", range(6, 12))
+    params = params_with(tmp_path, 5)
+    undisturbed = run(tmp_path, "undisturbed", tmp_path / "in", params=params)
+    given = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--params", str(params)]
+    given += ["--cache", str(tmp_path / "killed")]
+    environment = {"CORPUSMILL_WORKERS": "1", "CORPUSMILL_RUNNER": "", "CORPUSMILL_ROOT": ""}
+    (tmp_path / "runs").mkdir()
+    with PipelineRuns(tmp_path / "runs") as runs:
+        status, said = runs.run("pipelines.clean", given, **environment, CORPUSMILL_KILL_AT="clean:lines@2")
+        assert status == -signal.SIGKILL, said
+        prepared = written(tmp_path / "killed" / "units" / "clean.prepared")
+        assert len(prepared) == 2
+        status, said = runs.run("pipelines.clean", given, **environment)
+        assert status == 0, said
+    assert digests(tmp_path / "out") == digests(undisturbed)
+    assert written(tmp_path / "killed" / "units" / "clean.prepared") == prepared
+
+
+def written(folder: Path) -> dict[str, int]:
+    """When each unit's receipt was written, in ns."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in folder.glob("*/receipt.json")}
 
 
 @pytest.mark.parametrize("workers", ["2", "4"])

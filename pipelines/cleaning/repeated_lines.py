@@ -2,7 +2,7 @@
 
     edited texts       ->  a hash a line, beside each document
     hashes of a unit   ->  LINE records: each once, with how many documents hold it, sorted   (a side file)
-    side files         ->  the records of all units, a range of hashes at a time  ->  those of more than N documents
+    side files         ->  the records of all units, by ranges of hashes  ->  those of more than N documents
     unit + its share   ->  texts without these lines
 
 Text never leaves its unit, hashes do. Of the documents that share a line one keeps it, the *keeper*: the first in an
@@ -30,9 +30,8 @@ LINE_COLUMNS = ("hash", "keeper", "documents")
 LINE = np.dtype([(name, "<u8") for name in LINE_COLUMNS])
 Lines = npt.NDArray[np.void]
 NO_LINES: Lines = np.empty(0, LINE)
-
-#: Records that one worker takes at a time, 24 bytes each and some four times that to sort.
-LINES_PER_PARTITION = 1 << 22
+#: Of all hashes: the first and the last.
+ALL_HASHES = (0, (1 << 64) - 1)
 
 
 @dataclass(frozen=True)
@@ -113,10 +112,11 @@ def place_of(hashes: U64, lines: Lines) -> I64:
     return np.minimum(np.searchsorted(lines["hash"], hashes), len(lines) - 1)
 
 
-def hash_range(partition: int, num_partitions: int) -> tuple[int, int]:
-    """The first hash of a partition, and the last."""
-    size = -(-(1 << 64) // num_partitions)
-    return partition * size, min((partition + 1) * size, 1 << 64) - 1
+def hash_range(part: int, num_parts: int, within: tuple[int, int] = ALL_HASHES) -> tuple[int, int]:
+    """The first and the last hash of one of the equal parts into which a range is cut."""
+    first, last = within
+    size = last + 1 - first
+    return first + size * part // num_parts, first + size * (part + 1) // num_parts - 1
 
 
 def remove_lines(text: str, numbers: Iterable[int]) -> tuple[str, list[str]]:
