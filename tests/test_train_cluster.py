@@ -12,18 +12,26 @@ from pathlib import Path
 
 import pytest
 import torch
-from stores import s3_server
+from stores import Store, s3_server
 from token_shards import write_pack
 from train_runs import ROOT
 from two_machines import OPTIONS, Launched, Machine, WarmPair, cables
 
 from pipelines.spine import storage
+from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import PLACES, Shard, dump, read_manifest
 from train.data import TokenRows
 from train.stop import StopRequest
 from train.world import World
 
 PATIENCE_SECONDS = 180.0
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    """An object store without buckets."""
+    with s3_server() as store:
+        yield store
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +136,7 @@ def test_a_machine_that_does_not_come_and_a_host_that_is_none_are_named(pair: Wa
 
 
 def test_shards_in_a_store_are_fetched_once_a_machine_and_only_those_that_are_needed(
-    pair: WarmPair, tmp_path: Path
+    pair: WarmPair, store: Store, tmp_path: Path
 ) -> None:
     here, there = pair.machines
     for machine in pair.machines:
@@ -136,34 +144,53 @@ def test_shards_in_a_store_are_fetched_once_a_machine_and_only_those_that_are_ne
     argv = (*OPTIONS, "--cache", str(tmp_path / "local"))
     assert [status for status, _ in pair.run(*argv, one_machine=True)] == [0, 0]
     on_disk = here.model
-    with s3_server() as store:
-        bucket = store.create_bucket("corpus")
-        shards = move_to(here.pack, f"{bucket}/pack")
-        shutil.copytree(here.pack, there.pack, dirs_exist_ok=True)
-        move_to(there.pack, f"{bucket}/pack")
-        rows = TokenRows(here.pack, "train")
-        assert (rows.num_rows, rows.sources, rows.shards.num_opened) == (119, (("s", 119),), 0)
+    bucket = store.create_bucket("corpus")
+    shards = move_to(here.pack, f"{bucket}/pack")
+    shutil.copytree(here.pack, there.pack, dirs_exist_ok=True)
+    move_to(there.pack, f"{bucket}/pack")
+    rows = TokenRows(here.pack, "train")
+    assert (rows.num_rows, rows.sources, rows.shards.num_opened) == (119, (("s", 119),), 0)
 
-        env = {**store.environment, "CORPUSMILL_LOCAL_CACHE": str(tmp_path / "objects")}
-        argv = (*OPTIONS, "--cache", str(tmp_path / "remote"))
-        statuses = pair.run(*argv, one_machine=True, env=env)
-        assert [status for status, _ in statuses] == [0, 0], statuses
-        assert here.model == on_disk
-        used = {shard.sha256: shard for shard in read_manifest(here.pack).shards if shard.split != "test"}
-        copies = sorted(path for path in (tmp_path / "objects").iterdir() if not path.name.startswith("."))
-        assert [path.name for path in copies] == sorted(used)
+    env = {**store.environment, "CORPUSMILL_LOCAL_CACHE": str(tmp_path / "objects")}
+    argv = (*OPTIONS, "--cache", str(tmp_path / "remote"))
+    statuses = pair.run(*argv, one_machine=True, env=env)
+    assert [status for status, _ in statuses] == [0, 0], statuses
+    assert here.model == on_disk
+    used = {shard.sha256: shard for shard in read_manifest(here.pack).shards if shard.split != "test"}
+    copies = sorted(path for path in (tmp_path / "objects").iterdir() if not path.name.startswith("."))
+    assert [path.name for path in copies] == sorted(used)
 
-        # Objects of the same size and other bytes: a run that fetched one again would refuse it.
-        for shard in shards:
-            put(f"{bucket}/pack/{shard.name}", bytes(shard.bytes))
-        statuses = pair.run(*OPTIONS, "--cache", str(tmp_path / "again"), one_machine=True, env=env)
-        assert [status for status, _ in statuses] == [0, 0], statuses
-        assert here.model == on_disk
+    # Objects of the same size and other bytes: a run that fetched one again would refuse it.
+    for shard in shards:
+        put(f"{bucket}/pack/{shard.name}", bytes(shard.bytes))
+    statuses = pair.run(*OPTIONS, "--cache", str(tmp_path / "again"), one_machine=True, env=env)
+    assert [status for status, _ in statuses] == [0, 0], statuses
+    assert here.model == on_disk
 
-        storage.delete(f"{bucket}/pack/{shards[0].name}")
-        (status, said), _ = pair.run(*OPTIONS, "--cache", str(tmp_path / "missing"), one_machine=True, env=env)
-        assert (status, said.count("error:")) == (1, 1), said
-        assert f"{bucket}/pack/{shards[0].name}: a shard is not in the store as the manifest says" in said
+    storage.delete(f"{bucket}/pack/{shards[0].name}")
+    (status, said), _ = pair.run(*OPTIONS, "--cache", str(tmp_path / "missing"), one_machine=True, env=env)
+    assert (status, said.count("error:")) == (1, 1), said
+    assert f"{bucket}/pack/{shards[0].name}: a shard is not in the store as the manifest says" in said
+
+
+def test_a_shard_whose_download_failed_in_the_background_is_tried_again_when_it_is_needed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORPUSMILL_LOCAL_CACHE", str(tmp_path / "objects"))
+    machine = Machine(tmp_path)
+    expected = TokenRows(machine.pack, "val").tokens(0).tolist()
+    (entry,) = [shard for shard in read_manifest(machine.pack).shards if shard.split == "val"]
+    data = (machine.pack / entry.name).read_bytes()
+    place = f"{store.create_bucket('again')}/pack"
+    move_to(machine.pack, place)
+    rows = TokenRows(machine.pack, "val")
+    storage.delete(f"{place}/{entry.name}")
+    for _ in range(20):  # more often than there are threads
+        rows.ahead([0])
+        with pytest.raises(CorpusmillError, match="a shard is not in the store"):
+            rows.bring([0])
+    put(f"{place}/{entry.name}", data)
+    assert rows.tokens(0).tolist() == expected
 
 
 def test_slurm_ends_a_run_before_its_time_limit_and_queues_it_again(pair: WarmPair, tmp_path: Path) -> None:
