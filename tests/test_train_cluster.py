@@ -265,6 +265,9 @@ def test_a_launcher_gets_the_module_and_its_status_is_the_runs(pair: WarmPair) -
     assert (status, said) == (75, "train.pretrain 6\n")
     asked = "sh -c 'trap \"exit 75\" USR1; sleep 0.5; kill -USR1 $PPID; sleep 5 & wait'"  # it hears of it as srun would
     assert run.run("train.pretrain", OPTIONS, CORPUSMILL_LAUNCHER=asked) == (75, "")
+    deaf = "sh -c '(sleep 0.3; kill -USR1 $PPID) & exec sleep 20'"  # as torchrun
+    status, said = run.run("train.pretrain", OPTIONS, CORPUSMILL_LAUNCHER=deaf)
+    assert (status, said) == (75, "the launcher died of the signal; run again to go on from the last checkpoint\n")
     status, said = run.run("train.pretrain", ["--output", "elsewhere"], CORPUSMILL_LAUNCHER="true")
     assert (status, "elsewhere: the launcher has ended well, and the output is not here" in said) == (1, True)
     status, said = run.run("train.pretrain", OPTIONS, CORPUSMILL_LAUNCHER="no-such-program python -m")
@@ -306,10 +309,54 @@ def put(place: str, data: bytes) -> None:
         file.write(data)
 
 
-def test_help_from_several_processes_ends_well() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "train.pretrain", "--help"], capture_output=True, text=True, timeout=120,
-        env={**os.environ, "CORPUSMILL_PROCESSES": "2", "PYTHONPATH": str(Path(__file__).parents[1])},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "usage: python -m train.pretrain" in done.stdout
+def test_help_is_printed_once_by_processes_that_a_launcher_started_and_all_end_well(pair: WarmPair) -> None:
+    (status, said), other = pair.run("--help")
+    assert (status, said.count("usage: python -m train.pretrain"), other) == (0, 1, (0, ""))
+    task = {"SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURM_STEP_NUM_TASKS": "2"}
+    assert pair.runs.run("train.pretrain", ["-h"], **task) == (0, "")
+    (status, said) = pair.runs.run("train.pretrain", ["--help"], CORPUSMILL_PROCESSES="2")
+    assert (status, said.count("usage:")) == (0, 1)
+
+
+def hears(process: int, signal_number: int) -> bool:
+    """Whether the process has a handler of the signal."""
+    (line,) = re.findall(r"SigCgt:\s*(\w+)", Path(f"/proc/{process}/status").read_text())
+    return bool(int(line, 16) >> (signal_number - 1) & 1)
+
+
+def has_torch(process: int) -> bool:
+    return "libtorch" in Path(f"/proc/{process}/maps").read_text()
+
+
+def young_children_of(process: int) -> list[int]:
+    """Those that have not imported torch (and are no copy of their parent any more, as before their exec)."""
+    pids = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [int(pid) for pid in pids if not has_torch(int(pid))]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_signal_that_comes_before_torch_is_imported_ends_the_run_by_75(processes: int, tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DS_ACCELERATOR": "cpu", "GLOO_SOCKET_IFNAME": "lo",
+                   "CORPUSMILL_PROCESSES": str(processes)}  # fmt: skip
+    with open(tmp_path / "log.txt", "wb") as log:
+        run = subprocess.Popen(
+            [sys.executable, "-m", "train.pretrain", *OPTIONS],
+            cwd=machine.folder,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    said = (tmp_path / "log.txt").read_text
+    try:
+        if processes == 1:  # as each of a launcher's
+            wait_for(lambda: hears(run.pid, signal.SIGUSR1), said)
+            assert not has_torch(run.pid)
+        else:  # our own has started one, which has no line behind it yet
+            wait_for(lambda: young_children_of(run.pid), said)
+        run.send_signal(signal.SIGUSR1)
+        assert run.wait(PATIENCE_SECONDS) == 75, said()
+    finally:
+        run.kill()
+    assert "pretrain stops before a step as asked: run again to go on\n" in said()
+    assert not list(machine.folder.glob(".cache/train/*/latest"))
