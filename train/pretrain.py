@@ -132,7 +132,7 @@ def train(task: Task, world: World) -> Outcome:
             left_out = batch.step in progress.left_out
             judge = Judge.of(params.spikes, progress.losses)
             monitor = bool(params.monitor_every) and batch.step % params.monitor_every == 0
-            result = engine.step(batch.rows, batch.step, judge, monitor=monitor, leave_out=left_out)
+            result = engine.step(batch.rows, batch.step, judge, monitor, left_out, asked=stop.here())
 
             why = "" if left_out else judge.trouble(result.loss, result.gradient_norm, result.applied)
             if why and (earlier := run.answer(record, progress, batch, result, why)) is not None:
@@ -148,7 +148,7 @@ def train(task: Task, world: World) -> Outcome:
             if due and not last:
                 run.evaluate(record, progress)
             last = last or progress.stopped_early
-            stopping = stop.agreed() and not last
+            stopping = result.asked and not last
             if progress.step % params.checkpoint_every == 0 or last or stopping:
                 run.save(record, progress)
             faults.reach(f"pretrain:step:{progress.step}")

@@ -1,4 +1,5 @@
-"""A run that is asked to stop: it saves after the step that it is in, and ends with a status that says "go on later".
+"""A run that is asked to stop: it saves after the step that it is in, or the next one where that has given its loss
+already, and ends with a status that says "go on later".
 
 Asked by SIGUSR1 to any of its processes (Slurm sends it before the time limit: ``--signal=USR1@120``), by SIGTERM to a
 Slurm task (preemption, ``scancel``), or by a file ``stop`` in the checkpoint folder, which any machine can put there.
@@ -34,10 +35,14 @@ class StopRequest:
             signal.signal(signal.SIGTERM, self._asked)
 
     def agreed(self) -> bool:
-        """The same answer in every process, after the same step; every process calls it."""
+        """The same answer in every process; every process calls it. The steps carry ``here`` along instead."""
+        return any_of(self._world, self.here())
+
+    def here(self) -> bool:
+        """Whether this process was asked; the leading one looks for the file."""
         now = time.monotonic()
         if self._world.leads and now - self._looked >= LOOK_SECONDS:
             self._looked = now
             # Not Path.exists: of a shared disk that does not answer it raises, and it asks for nothing.
             self._asked.yes = self._asked.yes or os.path.exists(self.file)
-        return self._asked.yes if self._world.size == 1 else any_of(self._world, self._asked.yes)
+        return self._asked.yes
