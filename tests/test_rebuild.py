@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from corpora import words
-from warm_python import FOR_STAGES, warm_python
+from warm_python import FOR_DVC, FOR_STAGES, warm_python
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINING = ["pretrain", "evaluate", "export", "report"]
@@ -24,7 +24,7 @@ class Workspace:
 
     Args:
         folder: where it is.
-        python: what its stages run by; the real one where none is given.
+        python: what DVC and its stages run by; the real one where none is given.
     """
 
     def __init__(self, folder: Path, python: Path = Path(sys.executable)) -> None:
@@ -94,6 +94,8 @@ class Workspace:
         path = f"{self.python.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         identity = {f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         given = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1", **identity, **environment}
+        if command[0] == "dvc":
+            command = (str(self.python), "-m", *command)
         return subprocess.run(command, cwd=self.folder, env=given, capture_output=True, text=True, timeout=400)
 
     def repro(self, **environment: str) -> list[str]:
@@ -130,7 +132,7 @@ def prose(seed: int) -> str:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     """The small workspace with the flow run once and committed."""
-    with warm_python(FOR_STAGES) as python:
+    with warm_python((*FOR_DVC, *FOR_STAGES)) as python:
         workspace = Workspace.copied_to(tmp_path_factory.mktemp("workspace"), python)
         assert workspace.repro() == CORPUS + TRAINING
         workspace.commit("built")
@@ -185,7 +187,7 @@ def test_a_fresh_clone_pulls_the_model_and_generates_without_a_rebuild(workspace
     workspace.run("git", "clone", "--quiet", ".", str(clone.folder))
     clone.run("dvc", "remote", "add", "--local", "--default", "store", str(tmp_path / "store"))
     clone.run("dvc", "pull", "--quiet")
-    said = [sys.executable, "-m", "train.generate", "--prompt", "The ", "--max-tokens", "8", "--seed", "1"]
+    said = ["python", "-m", "train.generate", "--prompt", "The ", "--max-tokens", "8", "--seed", "1"]
     assert clone.run(*said) == workspace.run(*said)
 
 

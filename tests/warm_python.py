@@ -44,6 +44,7 @@ FOR_STAGES = ("apache_beam.runners.worker.sdk_worker_main", "pyarrow.parquet", "
               "deepspeed.module_inject", "deepspeed.runtime.zero.stage3",
               "deepspeed.runtime.zero.muon.original_muon", "tensorboard.summary.writer.record_writer",
               "torch._dynamo", "torch.profiler", "safetensors.torch", "tokenizers")  # fmt: skip
+FOR_DVC = ("dvc.cli.command", "dvc.commands.repro", "dvc.repo", "dvc_http", "networkx.algorithms")
 FOR_WORKERS = ("apache_beam.runners.worker.sdk_worker_main",)
 
 
