@@ -40,8 +40,8 @@ class SplitShards(Sequence[MappedShard]):
         self._manifest, self.entries = manifest, entries
         self._places = [manifest.place_of(entry) for entry in entries]
         self._opened: dict[int, MappedShard] = {}
-        self._wanted: dict[int, Future[MappedShard]] = {}
-        self._lock, self._queue = threading.Lock(), queue.Queue[int]()
+        self._wanted: dict[int, Future[MappedShard]] = {}  # failed ones are not kept
+        self._lock, self._queue, self._num_threads = threading.Lock(), queue.Queue[int](), 0
         here = {n: MappedShard.of(manifest, entries[n]) for n, p in enumerate(self._places) if not storage.is_remote(p)}
         self.facts = here[0].facts if 0 in here else self._head()
         for number, shard in here.items():
@@ -82,7 +82,7 @@ class SplitShards(Sequence[MappedShard]):
             future.result()
 
     def ahead(self, numbers: Iterable[int]) -> None:
-        """Begins to open these shards; what goes wrong is told when they are asked for."""
+        """Begins to open these shards; one that fails is tried again when it is asked for, and what goes wrong is told."""
         for number in numbers:
             if number < len(self) and number not in self._opened:
                 self._fetch(number)
@@ -98,7 +98,8 @@ class SplitShards(Sequence[MappedShard]):
     def _fetch(self, number: int) -> "Future[MappedShard]":
         with self._lock:
             if number not in self._wanted:
-                if len(self._wanted) < AT_ONCE:
+                if self._num_threads < AT_ONCE:
+                    self._num_threads += 1
                     # Daemons: a run that ends waits for no download.
                     threading.Thread(target=self._serve, daemon=True).start()
                 self._wanted[number] = Future()
@@ -109,11 +110,15 @@ class SplitShards(Sequence[MappedShard]):
         while True:
             number = self._queue.get()
             try:
-                shard = MappedShard.of(self._manifest, self.entries[number])
-                self._opened[number] = self._checked(number, shard)
-                self._wanted[number].set_result(self._opened[number])
+                shard = self._checked(number, MappedShard.of(self._manifest, self.entries[number]))
             except BaseException as error:
-                self._wanted[number].set_exception(error)
+                # Who waits for it now is told; who asks later has it tried again, perhaps hours after a store was away.
+                with self._lock:
+                    failed = self._wanted.pop(number)
+                failed.set_exception(error)
+            else:
+                self._opened[number] = shard
+                self._wanted[number].set_result(shard)
 
     def _checked(self, number: int, shard: MappedShard) -> MappedShard:
         """The shard, once it is what the manifest says and packed as the first one was."""

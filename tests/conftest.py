@@ -1,5 +1,7 @@
 """Fixtures that several test files share."""
 
+import contextlib
+import functools
 import os
 import sys
 from pathlib import Path
@@ -17,7 +19,28 @@ def pytest_collection_finish() -> None:
     if "apache_beam" in sys.modules:
         import quick_beam
 
-        quick_beam.quicken()
+        quick_beam.quicken(worker_python)
+
+
+_servers = contextlib.ExitStack()
+
+
+@functools.cache
+def worker_python() -> Path:
+    """The Python of Beam's local workers, whose server starts when a test first asks for several."""
+    from warm_python import FOR_WORKERS, warm_python
+
+    return _servers.enter_context(warm_python(FOR_WORKERS))
+
+
+def pytest_unconfigure() -> None:
+    _servers.close()
+
+
+@pytest.fixture(scope="session")
+def beam_worker() -> Path:
+    """A Python for Beam's workers that has imported Beam."""
+    return worker_python()
 
 
 @pytest.fixture(scope="session")

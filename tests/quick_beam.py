@@ -3,20 +3,29 @@
 Beam 2.77 makes an argument parser for each look at its options, some 200 a pipeline, and reads the signatures of all
 methods of each step eight times over. Here both are remembered by class: the answers are equal, and steps run as before.
 Beam is untouched in the workers of other environments, and in commands that tests start as processes of their own.
+
+Local workers are processes of their own as ever; given another Python than this one, they need not import Beam first.
 """
 
 import functools
 import logging
-from collections.abc import Sequence
+import shlex
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
-def quicken() -> None:
-    """Changes Beam in this process, once; another version than the one that this was written for stays as it is."""
+def quicken(worker_python: Callable[[], object] = lambda: sys.executable) -> None:
+    """Changes Beam in this process, once; another version than the one that this was written for stays as it is.
+
+    Args:
+        worker_python: asked for the Python of local workers when a pipeline wants several: `warm_python`.
+    """
     from apache_beam import version
     from apache_beam.options import pipeline_options
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.transforms import userstate
+    from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
     if version.__version__ != "2.77.0":
         return
@@ -50,5 +59,11 @@ def quicken() -> None:
             if name not in self._all_options:
                 self._all_options[name] = getattr(self._visible_options, name)
 
+    from_command = SubprocessSDKEnvironment.from_command_string
+
+    def from_command_string(command: str) -> Any:
+        return from_command(command.replace(shlex.quote(sys.executable), shlex.quote(str(worker_python()))))
+
+    SubprocessSDKEnvironment.from_command_string = from_command_string
     userstate.get_dofn_specs = get_dofn_specs
     PipelineOptions.__init__ = read_options

@@ -58,7 +58,7 @@ def command(stage: str, folder: Path, before: Path, params: Path) -> list[str]:
 
 
 class Stages:
-    """Runs, each a process of its own that has Beam from the start; workers beside it import it for two seconds."""
+    """Runs, each a process of its own that has Beam from the start, as have the workers beside it."""
 
     def __init__(self, runs: PipelineRuns) -> None:
         self._runs = runs
@@ -78,8 +78,8 @@ class Stages:
 
 
 @pytest.fixture(scope="module")
-def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stages]:
-    with PipelineRuns(tmp_path_factory.mktemp("runs")) as runs:
+def stages(tmp_path_factory: pytest.TempPathFactory, beam_worker: Path) -> Iterator[Stages]:
+    with PipelineRuns(tmp_path_factory.mktemp("runs"), beam_worker) as runs:
         yield Stages(runs)
 
 

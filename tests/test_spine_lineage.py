@@ -1,5 +1,6 @@
 """Lineage: which modules and versions shape the bytes of a stage, read without running anything."""
 
+import ast
 import sys
 from pathlib import Path
 
@@ -40,6 +41,64 @@ def test_imports_for_type_checkers_alone_do_not_count_and_their_alternative_does
     found = module_files("mill_made.typed")
     assert "mill_made.unused" not in found
     assert "mill_made.inner.far" in found
+
+
+#: An import in each kind of place that holds statements.
+PLACES = """
+import at_the_top, beside_it
+class A:
+    import in_a_class
+    async def method(self):
+        import in_a_function
+        async with self: import in_async_with
+        async for _ in self: import in_async_for
+if True: import in_if
+elif False: import in_elif
+else: import in_else
+for _ in (): import in_for
+else: import after_for
+while False: import in_while
+else: import after_while
+with open("x"): import in_with
+try: import in_try
+except OSError: import in_except
+else: import after_try
+finally: import at_last
+try: import in_a_group_s_try
+except* OSError: import in_a_group
+match 3:
+    case 3: import in_a_case
+"""
+
+
+def test_imports_are_found_in_every_place_that_a_statement_can_stand_in(tmp_path: Path) -> None:
+    (tmp_path / "places.py").write_text(PLACES)
+    assert sorted(lineage._imports(tmp_path / "places.py")) == [
+        "after_for", "after_try", "after_while", "at_last", "at_the_top", "beside_it", "in_a_case", "in_a_class",
+        "in_a_function", "in_a_group", "in_a_group_s_try", "in_async_for", "in_async_with", "in_elif", "in_else",
+        "in_except", "in_for", "in_if", "in_try", "in_while", "in_with",
+    ]  # fmt: skip
+
+
+def imports_by_walking_all(tree: ast.AST) -> list[str]:
+    """The same by a look at every node, expressions too."""
+    guards = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    unseen = {below for guard in guards for statement in guard.body for below in ast.walk(statement)}
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and node not in unseen:
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node not in unseen and node.module and node.level == 0:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return sorted(names)
+
+
+def test_no_module_of_ours_has_an_import_that_is_not_found() -> None:
+    root = Path(__file__).resolve().parents[1]
+    paths = [path for package in lineage.OUR_PACKAGES for path in (root / package).rglob("*.py")]
+    assert len(paths) > 200
+    for path in paths:
+        assert sorted(lineage._imports(path)) == imports_by_walking_all(ast.parse(path.read_bytes())), path
 
 
 def test_the_modules_are_exact_transitive_and_inside_functions_too(package: Path) -> None:

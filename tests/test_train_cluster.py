@@ -12,18 +12,26 @@ from pathlib import Path
 
 import pytest
 import torch
-from stores import s3_server
+from stores import Store, s3_server
 from token_shards import write_pack
 from train_runs import ROOT
 from two_machines import OPTIONS, Launched, Machine, WarmPair, cables
 
 from pipelines.spine import storage
+from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import PLACES, Shard, dump, read_manifest
 from train.data import TokenRows
 from train.stop import StopRequest
 from train.world import World
 
 PATIENCE_SECONDS = 180.0
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    """An object store without buckets."""
+    with s3_server() as store:
+        yield store
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +136,7 @@ def test_a_machine_that_does_not_come_and_a_host_that_is_none_are_named(pair: Wa
 
 
 def test_shards_in_a_store_are_fetched_once_a_machine_and_only_those_that_are_needed(
-    pair: WarmPair, tmp_path: Path
+    pair: WarmPair, store: Store, tmp_path: Path
 ) -> None:
     here, there = pair.machines
     for machine in pair.machines:
@@ -136,34 +144,53 @@ def test_shards_in_a_store_are_fetched_once_a_machine_and_only_those_that_are_ne
     argv = (*OPTIONS, "--cache", str(tmp_path / "local"))
     assert [status for status, _ in pair.run(*argv, one_machine=True)] == [0, 0]
     on_disk = here.model
-    with s3_server() as store:
-        bucket = store.create_bucket("corpus")
-        shards = move_to(here.pack, f"{bucket}/pack")
-        shutil.copytree(here.pack, there.pack, dirs_exist_ok=True)
-        move_to(there.pack, f"{bucket}/pack")
-        rows = TokenRows(here.pack, "train")
-        assert (rows.num_rows, rows.sources, rows.shards.num_opened) == (119, (("s", 119),), 0)
+    bucket = store.create_bucket("corpus")
+    shards = move_to(here.pack, f"{bucket}/pack")
+    shutil.copytree(here.pack, there.pack, dirs_exist_ok=True)
+    move_to(there.pack, f"{bucket}/pack")
+    rows = TokenRows(here.pack, "train")
+    assert (rows.num_rows, rows.sources, rows.shards.num_opened) == (119, (("s", 119),), 0)
 
-        env = {**store.environment, "CORPUSMILL_LOCAL_CACHE": str(tmp_path / "objects")}
-        argv = (*OPTIONS, "--cache", str(tmp_path / "remote"))
-        statuses = pair.run(*argv, one_machine=True, env=env)
-        assert [status for status, _ in statuses] == [0, 0], statuses
-        assert here.model == on_disk
-        used = {shard.sha256: shard for shard in read_manifest(here.pack).shards if shard.split != "test"}
-        copies = sorted(path for path in (tmp_path / "objects").iterdir() if not path.name.startswith("."))
-        assert [path.name for path in copies] == sorted(used)
+    env = {**store.environment, "CORPUSMILL_LOCAL_CACHE": str(tmp_path / "objects")}
+    argv = (*OPTIONS, "--cache", str(tmp_path / "remote"))
+    statuses = pair.run(*argv, one_machine=True, env=env)
+    assert [status for status, _ in statuses] == [0, 0], statuses
+    assert here.model == on_disk
+    used = {shard.sha256: shard for shard in read_manifest(here.pack).shards if shard.split != "test"}
+    copies = sorted(path for path in (tmp_path / "objects").iterdir() if not path.name.startswith("."))
+    assert [path.name for path in copies] == sorted(used)
 
-        # Objects of the same size and other bytes: a run that fetched one again would refuse it.
-        for shard in shards:
-            put(f"{bucket}/pack/{shard.name}", bytes(shard.bytes))
-        statuses = pair.run(*OPTIONS, "--cache", str(tmp_path / "again"), one_machine=True, env=env)
-        assert [status for status, _ in statuses] == [0, 0], statuses
-        assert here.model == on_disk
+    # Objects of the same size and other bytes: a run that fetched one again would refuse it.
+    for shard in shards:
+        put(f"{bucket}/pack/{shard.name}", bytes(shard.bytes))
+    statuses = pair.run(*OPTIONS, "--cache", str(tmp_path / "again"), one_machine=True, env=env)
+    assert [status for status, _ in statuses] == [0, 0], statuses
+    assert here.model == on_disk
 
-        storage.delete(f"{bucket}/pack/{shards[0].name}")
-        (status, said), _ = pair.run(*OPTIONS, "--cache", str(tmp_path / "missing"), one_machine=True, env=env)
-        assert (status, said.count("error:")) == (1, 1), said
-        assert f"{bucket}/pack/{shards[0].name}: a shard is not in the store as the manifest says" in said
+    storage.delete(f"{bucket}/pack/{shards[0].name}")
+    (status, said), _ = pair.run(*OPTIONS, "--cache", str(tmp_path / "missing"), one_machine=True, env=env)
+    assert (status, said.count("error:")) == (1, 1), said
+    assert f"{bucket}/pack/{shards[0].name}: a shard is not in the store as the manifest says" in said
+
+
+def test_a_shard_whose_download_failed_in_the_background_is_tried_again_when_it_is_needed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORPUSMILL_LOCAL_CACHE", str(tmp_path / "objects"))
+    machine = Machine(tmp_path)
+    expected = TokenRows(machine.pack, "val").tokens(0).tolist()
+    (entry,) = [shard for shard in read_manifest(machine.pack).shards if shard.split == "val"]
+    data = (machine.pack / entry.name).read_bytes()
+    place = f"{store.create_bucket('again')}/pack"
+    move_to(machine.pack, place)
+    rows = TokenRows(machine.pack, "val")
+    storage.delete(f"{place}/{entry.name}")
+    for _ in range(20):  # more often than there are threads
+        rows.ahead([0])
+        with pytest.raises(CorpusmillError, match="a shard is not in the store"):
+            rows.bring([0])
+    put(f"{place}/{entry.name}", data)
+    assert rows.tokens(0).tolist() == expected
 
 
 def test_slurm_ends_a_run_before_its_time_limit_and_queues_it_again(pair: WarmPair, tmp_path: Path) -> None:
@@ -238,6 +265,9 @@ def test_a_launcher_gets_the_module_and_its_status_is_the_runs(pair: WarmPair) -
     assert (status, said) == (75, "train.pretrain 6\n")
     asked = "sh -c 'trap \"exit 75\" USR1; sleep 0.5; kill -USR1 $PPID; sleep 5 & wait'"  # it hears of it as srun would
     assert run.run("train.pretrain", OPTIONS, CORPUSMILL_LAUNCHER=asked) == (75, "")
+    deaf = "sh -c '(sleep 0.3; kill -USR1 $PPID) & exec sleep 20'"  # as torchrun
+    status, said = run.run("train.pretrain", OPTIONS, CORPUSMILL_LAUNCHER=deaf)
+    assert (status, said) == (75, "the launcher died of the signal; run again to go on from the last checkpoint\n")
     status, said = run.run("train.pretrain", ["--output", "elsewhere"], CORPUSMILL_LAUNCHER="true")
     assert (status, "elsewhere: the launcher has ended well, and the output is not here" in said) == (1, True)
     status, said = run.run("train.pretrain", OPTIONS, CORPUSMILL_LAUNCHER="no-such-program python -m")
@@ -279,10 +309,54 @@ def put(place: str, data: bytes) -> None:
         file.write(data)
 
 
-def test_help_from_several_processes_ends_well() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "train.pretrain", "--help"], capture_output=True, text=True, timeout=120,
-        env={**os.environ, "CORPUSMILL_PROCESSES": "2", "PYTHONPATH": str(Path(__file__).parents[1])},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "usage: python -m train.pretrain" in done.stdout
+def test_help_is_printed_once_by_processes_that_a_launcher_started_and_all_end_well(pair: WarmPair) -> None:
+    (status, said), other = pair.run("--help")
+    assert (status, said.count("usage: python -m train.pretrain"), other) == (0, 1, (0, ""))
+    task = {"SLURM_PROCID": "1", "SLURM_LOCALID": "1", "SLURM_STEP_NUM_TASKS": "2"}
+    assert pair.runs.run("train.pretrain", ["-h"], **task) == (0, "")
+    (status, said) = pair.runs.run("train.pretrain", ["--help"], CORPUSMILL_PROCESSES="2")
+    assert (status, said.count("usage:")) == (0, 1)
+
+
+def hears(process: int, signal_number: int) -> bool:
+    """Whether the process has a handler of the signal."""
+    (line,) = re.findall(r"SigCgt:\s*(\w+)", Path(f"/proc/{process}/status").read_text())
+    return bool(int(line, 16) >> (signal_number - 1) & 1)
+
+
+def has_torch(process: int) -> bool:
+    return "libtorch" in Path(f"/proc/{process}/maps").read_text()
+
+
+def young_children_of(process: int) -> list[int]:
+    """Those that have not imported torch (and are no copy of their parent any more, as before their exec)."""
+    pids = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [int(pid) for pid in pids if not has_torch(int(pid))]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_signal_that_comes_before_torch_is_imported_ends_the_run_by_75(processes: int, tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DS_ACCELERATOR": "cpu", "GLOO_SOCKET_IFNAME": "lo",
+                   "CORPUSMILL_PROCESSES": str(processes)}  # fmt: skip
+    with open(tmp_path / "log.txt", "wb") as log:
+        run = subprocess.Popen(
+            [sys.executable, "-m", "train.pretrain", *OPTIONS],
+            cwd=machine.folder,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    said = (tmp_path / "log.txt").read_text
+    try:
+        if processes == 1:  # as each of a launcher's
+            wait_for(lambda: hears(run.pid, signal.SIGUSR1), said)
+            assert not has_torch(run.pid)
+        else:  # our own has started one, which has no line behind it yet
+            wait_for(lambda: young_children_of(run.pid), said)
+        run.send_signal(signal.SIGUSR1)
+        assert run.wait(PATIENCE_SECONDS) == 75, said()
+    finally:
+        run.kill()
+    assert "pretrain stops before a step as asked: run again to go on\n" in said()
+    assert not list(machine.folder.glob(".cache/train/*/latest"))

@@ -242,6 +242,25 @@ def test_training_stops_early_also_when_it_was_killed_there(place: Place) -> Non
     assert digests(place.folder / "later") == digests(place.folder / "early")
 
 
+def test_the_weights_of_the_best_evaluation_are_published_also_when_it_was_killed(place: Place) -> None:
+    changed = {"embedding_learning_rate": 1.0, "schedule": "constant", "early_stopping_patience": 1, "steps": 20,
+               "source_weights": {"s": 0.15}, "final_weights": "best"}  # fmt: skip
+    status, said = place.train("best", **changed)
+    assert (status, "of step 5; published are its weights by final_weights: best\n" in said) == (0, True), said
+    metrics = json.loads((place.folder / "best" / "metrics.json").read_text())
+    assert (metrics["weights"], metrics["steps"], metrics["best"]["step"]) == ("best", 6, 5)
+    assert metrics["val"]["loss"] == pytest.approx(metrics["best"]["loss"], abs=1e-6)
+    assert metrics["val_last"]["loss"] > metrics["val"]["loss"]
+    until_then = {**changed, "steps": 5, "early_stopping_patience": 0, "final_weights": "last"}
+    assert place.train("five", **until_then)[0] == 0
+    model = (place.folder / "best" / "model.safetensors").read_bytes()
+    assert model == (place.folder / "five" / "model.safetensors").read_bytes()
+    for point in ("pretrain:snapshot", "pretrain:step:4", "pretrain:step:6"):
+        assert place.train("best-killed", {"CORPUSMILL_KILL_AT": point}, **changed)[0] == -signal.SIGKILL, point
+    assert place.train("best-killed", **changed)[0] == 0
+    assert digests(place.folder / "best-killed") == digests(place.folder / "best")
+
+
 def test_a_loss_that_is_no_number_leaves_its_batch_as_a_file(place: Place) -> None:
     changed = {"learning_rate": 1.0e30, "gradient_clipping": 0.0, "engine.rows_per_micro_batch": 1}
     status, said = place.train_by_two("nan", **changed)

@@ -15,7 +15,15 @@ from train.curves import Curve
 from train.progress import EpochSums, Progress
 from train.samples import continued
 from train.shape import ModelParams
-from train.snapshots import delete_surplus, mean_weights, surplus, write_snapshot
+from train.snapshots import (
+    best_name,
+    delete_later_bests,
+    delete_surplus,
+    mean_weights,
+    snapshot_name,
+    surplus,
+    write_snapshot,
+)  # fmt: skip
 
 
 def batch(step: int) -> StepBatch:
@@ -87,11 +95,23 @@ def test_snapshots_stay_while_a_checkpoint_can_ask_for_them(tmp_path: Path) -> N
     assert surplus([500, 100, 200, 300, 400], most=2, oldest_checkpoint=300) == [100]
     assert surplus([200], most=2, oldest_checkpoint=300) == []
     for step in (100, 200, 300):
-        write_snapshot(tmp_path, step, ModelParams(**SHAPE), {"a": torch.ones(2)})
+        write_snapshot(tmp_path / snapshot_name(step), ModelParams(**SHAPE), {"a": torch.ones(2)})
     delete_surplus(tmp_path, most=1, oldest_checkpoint=200)
     assert sorted(path.name for path in (tmp_path / "snapshots").iterdir()) == [
         "step-000200.safetensors", "step-000300.safetensors",
     ]  # fmt: skip
+
+
+def test_the_best_weights_of_each_checkpoint_stay_and_those_of_a_course_that_was_left_go(tmp_path: Path) -> None:
+    def kept() -> list[int]:
+        return sorted(int(path.stem[5:]) for path in (tmp_path / "best").iterdir())
+
+    for step in (100, 200, 300, 500):
+        write_snapshot(tmp_path / best_name(step), ModelParams(**SHAPE), {"a": torch.ones(2)})
+    delete_surplus(tmp_path, most=0, oldest_checkpoint=400)  # whose best one is 300
+    assert kept() == [300, 500]
+    delete_later_bests(tmp_path, 400)
+    assert kept() == [300]
 
 
 def test_the_mean_of_weights_is_taken_in_float64(tmp_path: Path) -> None:

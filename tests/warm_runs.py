@@ -21,19 +21,24 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class WarmRuns:
-    """A process from which runs fork; a context manager. Its runs start in ``folder``."""
+    """A process from which runs fork; a context manager.
+
+    Args:
+        folder: in which runs start.
+        worker: the Python of Beam's local workers.
+    """
 
     #: Imported before the first run. Nothing is computed there, since a fork after threads have run can hang.
     modules: tuple[str, ...] = ()
 
-    def __init__(self, folder: Path) -> None:
-        self.log = folder / "run.log"
+    def __init__(self, folder: Path, worker: Path = Path(sys.executable)) -> None:
+        self.log, self.worker = folder / "run.log", worker
 
     def __enter__(self) -> Self:
         environment = {**os.environ, "DS_ACCELERATOR": "cpu", "PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(
-            [sys.executable, __file__, *self.modules], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=environment, cwd=self.log.parent, stderr=subprocess.DEVNULL,
+            [sys.executable, __file__, str(self.worker), *self.modules], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True, env=environment, cwd=self.log.parent, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         return self
 
@@ -83,7 +88,7 @@ class PipelineRuns(WarmRuns):
                "pipelines.count", "pipelines.pack", "tokenizer.learn")  # fmt: skip
 
 
-def serve(modules: Sequence[str]) -> None:
+def serve(worker: str, modules: Sequence[str]) -> None:
     """Answers requests until there are none."""
     from pipelines.spine.lineage import OUR_PACKAGES, module_files
 
@@ -94,7 +99,7 @@ def serve(modules: Sequence[str]) -> None:
     if "apache_beam" in sys.modules:
         import quick_beam
 
-        quick_beam.quicken()
+        quick_beam.quicken(lambda: worker)
     for line in sys.stdin:
         children = []
         for request in json.loads(line):
@@ -129,4 +134,4 @@ def _run(module: str, argv: list[str], env: dict[str, str], folder: str, log: st
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1:])
+    serve(sys.argv[1], sys.argv[2:])

@@ -6,7 +6,7 @@
       step-000400/       what Engine.save wrote, published by a rename; the last two are kept
       *.csv              curves, a line at a time; cut back to the checkpoint on resume (train.curves)
       stop               put there by a person: the run saves and ends (train.stop)
-      snapshots/         weights of the last evaluations (train.snapshots)
+      snapshots/, best/  weights of the last evaluations, and of the best one (train.snapshots)
       batch-step-*.json  batches whose loss was no good (train.evidence)
 
 The fingerprint covers parameters, modules, versions, shards and tokenizer, so a change of any starts afresh in

@@ -4,7 +4,7 @@ Layouts (docs/training.md has the table): ZeRO 0 to 3, tensor parallel, pipeline
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class StepResult:
         learning_rate: the matrices'.
         gradient_norm: 2-norm of all gradients before clipping.
         applied: False where the update was left out, or fp16 overflowed.
+        asked: whether any process said so.
         layer_norms: parameter name -> 2-norm of its gradient, where asked for; in the leading process.
     """
 
@@ -48,6 +49,7 @@ class StepResult:
     learning_rate: float
     gradient_norm: float
     applied: bool
+    asked: bool = False
     layer_norms: dict[str, float] | None = None
 
 
@@ -92,7 +94,13 @@ class Engine:
         self._state = TrainingState(partitions, self._optimizer, scaler, writer, elsewhere)
 
     def step(
-        self, rows: StepRows, step: int, judge: Judge, monitor: bool = False, leave_out: bool = False
+        self,
+        rows: StepRows,
+        step: int,
+        judge: Judge,
+        monitor: bool = False,
+        leave_out: bool = False,
+        asked: bool = False,
     ) -> StepResult:
         """One update from a global batch, of which this process computes its share.
 
@@ -105,6 +113,7 @@ class Engine:
             judge: asked before the update; under pipeline parallelism after it, since DeepSpeed does both at once.
             monitor: return ``layer_norms``.
             leave_out: compute and report, and change nothing.
+            asked: whether this process is asked to stop. It travels with the loss, so that to agree costs no collective.
         """
         learning_rate = set_learning_rate(self._optimizer.param_groups, self.params.learning_rate_factor(step))
         if self.params.model.dropout:
@@ -114,13 +123,13 @@ class Engine:
         self._optimizer.skip = leave_out
         run = self._step_pipeline if self.params.engine.pipeline_stages > 1 else self._step
         try:
-            loss, accuracy, norm, applied = run(rows, judge)
+            loss, accuracy, norm, applied, any_asked = run(rows, judge, asked)
         finally:
             self._optimizer.skip = False
         layer_norms = self._layer_norms(norm) if monitor else None
-        return StepResult(loss, accuracy, learning_rate, norm, applied, layer_norms)
+        return StepResult(loss, accuracy, learning_rate, norm, applied, any_asked, layer_norms)
 
-    def _step(self, rows: StepRows, judge: Judge) -> tuple[float, float, float, bool]:
+    def _step(self, rows: StepRows, judge: Judge, asked: bool) -> tuple[float, float, float, bool, bool]:
         engine, params, world = self._deepspeed, self.params, self.world
         valid = max(rows.num_targets, 1)
         batches = cut_batches(self.layout.rows(rows.num_rows), params.engine.rows_per_micro_batch)
@@ -135,31 +144,33 @@ class Engine:
             engine.backward(aim * (self.layout.data_size / valid), scale_wrt_gas=False)
             sums += torch.stack((nll.detach(), num_right(logits, targets)))
             if number == len(batches):
-                loss, right = (value / valid for value in self._sum(*sums.tolist()))
+                nll_sum, num_right_sum, num_asked = sum_over(world, *self._own(sums.tolist()), float(asked))
+                loss, right = nll_sum / valid, num_right_sum / valid
                 applied = judge(loss) and not self._optimizer.skip
                 self._optimizer.skip = not applied
                 norm = self._clipped() if params.engine.zero_stage == 0 else 0.0
             engine.step()
         if params.engine.zero_stage > 0:
             norm = float(engine.get_global_grad_norm() or 0.0)
-        return loss, right, norm, applied and engine.was_step_applied()
+        return loss, right, norm, applied and engine.was_step_applied(), num_asked > 0
 
-    def _step_pipeline(self, rows: StepRows, judge: Judge) -> tuple[float, float, float, bool]:
+    def _step_pipeline(self, rows: StepRows, judge: Judge, asked: bool) -> tuple[float, float, float, bool, bool]:
         engine, valid = self._deepspeed, max(rows.num_targets, 1)
         batches = cut_batches(self.layout.rows(rows.num_rows), self.params.engine.rows_per_micro_batch)
         # DeepSpeed averages over micro batches and processes; times their numbers, it sums.
         self._scores.factor = self.layout.data_size * len(batches) / valid
         self._scores.parts.clear()
         engine.train_batch(micro_batches((rows.batch(places) for places in batches), self.world.device))
-        nll, _, right = self._sum(*counted(self._scores.parts))
+        nll, _, right, num_asked = sum_over(self.world, *self._own(counted(self._scores.parts)), float(asked))
         applied = not self._optimizer.skip and engine.was_step_applied()
         judge(nll / valid)
-        return nll / valid, right / valid, float(engine.get_global_grad_norm() or 0.0), applied
+        norm = float(engine.get_global_grad_norm() or 0.0)
+        return nll / valid, right / valid, norm, applied, num_asked > 0
 
-    def _sum(self, *numbers: float) -> list[float]:
-        """Sums over the processes that computed rows of their own; the others repeat them, or saw no logits."""
+    def _own(self, numbers: Iterable[float]) -> list[float]:
+        """The numbers, to be summed over all processes; zeros where this one repeats another's, or saw no logits."""
         counts = self.layout.tensor_rank == 0
-        return sum_over(self.world, *(number if counts else 0.0 for number in numbers))
+        return [number if counts else 0.0 for number in numbers]
 
     def _clipped(self) -> float:
         """The norm of the gradients, which are clipped by it: DeepSpeed's own, in fp32, would be a second one."""
@@ -213,7 +224,7 @@ class Engine:
             within = self.params.within_documents
             parts = list(batch_scores(self._deepspeed, rows, todo, self.world.device, within))
         self._deepspeed.train()
-        nll, tokens, right = self._sum(*counted(parts[: len(mine)]))
+        nll, tokens, right = sum_over(self.world, *self._own(counted(parts[: len(mine)])))
         return nll, int(tokens), int(right)
 
     def _piped_scores(self, rows: TokenRows, todo: Sequence[Sequence[int]]) -> list[tuple[float, int, int]]:

@@ -10,12 +10,15 @@ So ``dvc repro`` runs the one command of ``dvc.yaml`` on a laptop and on a clust
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import shlex
 import signal
 import subprocess
 import sys
+import threading
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +27,7 @@ from types import FrameType
 from pipelines.spine.command import GRACE_SECONDS
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import NAME
+from train.asked import STATUS, listen
 from train.rendezvous import is_started
 
 PROCESSES = "CORPUSMILL_PROCESSES"
@@ -35,10 +39,10 @@ def started_others(module: str, argv: Sequence[str]) -> bool:
 
     Raises:
         CorpusmillError: a variable is no number of processes or no command, or a process died without a word.
-        SystemExit: one of them failed (it has said why).
+        SystemExit: one of them failed (it has said why), or training is asked to stop.
         KeyboardInterrupt: this process was told to stop; all of them are ended.
     """
-    if is_started() or {"-h", "--help"} & set(argv):  # what is asked here is answered here
+    if is_started() or asks_for_help(argv):  # what is asked here is answered here
         return False
     if command := os.environ.get(LAUNCHER, ""):
         if PROCESSES in os.environ:
@@ -52,6 +56,11 @@ def started_others(module: str, argv: Sequence[str]) -> bool:
         _launch(module, argv, processes)
         return True
     return False
+
+
+def asks_for_help(argv: Sequence[str]) -> bool:
+    """Whether the options ask what options there are."""
+    return not {"-h", "--help"}.isdisjoint(argv)
 
 
 def without_rank(argv: Sequence[str]) -> list[str]:
@@ -74,7 +83,7 @@ def _launch(module: str, argv: Sequence[str], processes: int) -> None:
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the worker says what is wrong
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # until each worker reads `num_threads`
-    signal.signal(signal.SIGUSR1, _pass_on)
+    _pass_on_to_children()
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0",
         run_id=uuid.uuid4().hex, monitor_interval=0.2, max_restarts=0,
@@ -94,16 +103,38 @@ def _launch(module: str, argv: Sequence[str], processes: int) -> None:
         raise KeyboardInterrupt from None
 
 
-def _pass_on(number: int, frame: FrameType | None) -> None:
-    """Gives a signal to the processes that this one started."""
-    for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
-        os.kill(int(pid), number)
+def _pass_on_to_children() -> None:
+    """Gives SIGUSR1 to each process that this one has started or will start.
+
+    The signal is held back here, and so in each of them up to its first line, where it asks for it (`asked.listen`).
+    """
+    asked, parent = listen(), os.getpid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    if asked.yes:  # before the block
+        raise SystemExit(STATUS)
+
+    def pass_on() -> None:
+        # A thread of torch's that is older than the block may have heard it instead.
+        while not (asked.yes or signal.sigtimedwait({signal.SIGUSR1}, 0.5)):
+            pass
+        told: set[str] = set()
+        while True:
+            for pid in set(Path(f"/proc/{parent}/task/{parent}/children").read_text().split()) - told:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGUSR1)
+                told.add(pid)
+            time.sleep(0.2)
+
+    threading.Thread(target=pass_on, daemon=True).start()
 
 
 def _hand_over(command: str, module: str, argv: Sequence[str]) -> None:
     """Runs the launcher with the module and its options at its end, and waits for it."""
     # Its processes follow it and not DVC, of which this process watches: theirs may be on another machine.
     environment = {name: value for name, value in os.environ.items() if name not in (LAUNCHER, "DVC_STAGE")}
+    asked = listen()
+    if asked.yes:
+        raise SystemExit(STATUS)
     try:
         child = subprocess.Popen([*shlex.split(command), module, *argv], env=environment)
     except (OSError, ValueError) as error:
@@ -111,8 +142,15 @@ def _hand_over(command: str, module: str, argv: Sequence[str]) -> None:
             f"the launcher does not start: {error}", where=LAUNCHER, got=repr(command),
             expected="a command to which the module is added: srun python -m | deepspeed --hostfile FILE --module",
         ) from None  # fmt: skip
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        asked.yes = True
+        child.send_signal(number)
+
     # srun and mpirun give it to their processes; without this it would end this one and leave them alone.
-    signal.signal(signal.SIGUSR1, lambda number, frame: child.send_signal(number))
+    signal.signal(signal.SIGUSR1, pass_on)
+    if asked.yes:  # while the launcher was started
+        child.send_signal(signal.SIGUSR1)
     try:
         status = child.wait()
     except KeyboardInterrupt:
@@ -122,6 +160,9 @@ def _hand_over(command: str, module: str, argv: Sequence[str]) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
         raise
+    if status == -signal.SIGUSR1 and asked.yes:  # torchrun and deepspeed die of it, and their processes with them
+        print("the launcher died of the signal; run again to go on from the last checkpoint", file=sys.stderr)
+        raise SystemExit(STATUS)
     if status:
         raise SystemExit(status if status > 0 else 128 - status)
     _expect_output(argv)

@@ -14,7 +14,7 @@ from train.recipe import PretrainParams
 from train.run import Run, to_score, val_indices
 from train.saved import weights_to_store
 from train.scoring import Score, batch_scores, cut_batches
-from train.snapshots import mean_weights, snapshot_name
+from train.snapshots import best_name, mean_weights, snapshot_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +45,8 @@ def outcome_of(run: Run, progress: Progress, last: Score, train: EpochSums) -> O
         return Outcome(progress, weights, last, last, train)
     if chosen == "average":
         weights = mean_weights([run.folder / snapshot_name(step) for step in progress.snapshots])
+    if chosen == "best":  # the last evaluation gave a number, so there is a best one
+        weights = mean_weights([run.folder / best_name(progress.best_step)])
     return Outcome(progress, weights, _score_of(run, weights), last, train)
 
 

@@ -15,11 +15,17 @@ command under ``torchrun``, ``deepspeed`` or ``srun``: ``docs/cluster.md``. What
 ``docs/training_stability.md``.
 """
 
+import sys
+
+if __name__ == "__main__":  # before torch, whose import takes seconds
+    from train.asked import listen
+
+    listen()
+
 import argparse
 import contextlib
 import dataclasses
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,12 +33,13 @@ from pipelines.spine import faults, storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.manifest import dump, read_manifest
 from pipelines.spine.stage import Job, Stage, opened, run_module
+from train.asked import STATUS, listen
 from train.batches import Batches
 from train.checkpoint import CheckpointFolder, run_fingerprint
 from train.determinism import set_deterministic
 from train.engine import Engine
 from train.inputs import expect_a_step, expect_tokenizer, open_splits
-from train.launch import started_others, without_rank
+from train.launch import asks_for_help, started_others, without_rank
 from train.model import build_model, init_weights
 from train.nodes import expect_alike, naming
 from train.order import Order
@@ -40,10 +47,11 @@ from train.outcome import Outcome, ledger_of, metrics, outcome_of, snapshot_path
 from train.pulse import pulse
 from train.recipe import PretrainParams
 from train.record import Record, curve_names
+from train.rendezvous import number_here
 from train.run import Run
 from train.saved import ModelConfig, file_entry, write_model
 from train.spikes import Judge
-from train.stop import STATUS, StopRequest
+from train.stop import StopRequest
 from train.summary import summary
 from train.world import World, agree, end_after_leader, join_world, left_at_end, lost_partners, share
 
@@ -72,6 +80,12 @@ class Task:
 
 def main(argv: list[str]) -> None:
     """The command."""
+    listen()
+    if asks_for_help(argv):  # of several processes the first one answers, and none waits for another
+        if number_here() == 0:
+            with opened(STAGE, argv, _add_options):
+                pass
+        return
     if started_others(STAGE.module, argv):
         return
     world = join_world()
@@ -92,6 +106,10 @@ def train(task: Task, world: World) -> Outcome:
     params = task.params
     machines = expect_alike(world, STAGE.module, VERSIONS, task.pack, task.tokenizer, task.folder)
     stop = StopRequest(task.folder, world)
+    if stop.agreed():  # while this process imported, or waited for the others
+        if world.leads:
+            print("pretrain stops before a step as asked: run again to go on", file=sys.stderr)
+        raise SystemExit(STATUS)
     set_deterministic(params.engine.num_threads, params.seed)
     rows, val = open_splits(task.pack, checked=True)
     order = Order(params.seed, rows.sources, params.source_weights)
@@ -114,7 +132,7 @@ def train(task: Task, world: World) -> Outcome:
             left_out = batch.step in progress.left_out
             judge = Judge.of(params.spikes, progress.losses)
             monitor = bool(params.monitor_every) and batch.step % params.monitor_every == 0
-            result = engine.step(batch.rows, batch.step, judge, monitor=monitor, leave_out=left_out)
+            result = engine.step(batch.rows, batch.step, judge, monitor, left_out, asked=stop.here())
 
             why = "" if left_out else judge.trouble(result.loss, result.gradient_norm, result.applied)
             if why and (earlier := run.answer(record, progress, batch, result, why)) is not None:
@@ -130,7 +148,7 @@ def train(task: Task, world: World) -> Outcome:
             if due and not last:
                 run.evaluate(record, progress)
             last = last or progress.stopped_early
-            stopping = stop.agreed() and not last
+            stopping = result.asked and not last
             if progress.step % params.checkpoint_every == 0 or last or stopping:
                 run.save(record, progress)
             faults.reach(f"pretrain:step:{progress.step}")

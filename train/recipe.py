@@ -18,7 +18,7 @@ CHOICES = {
     "precision": ("fp32", "bf16", "fp16"),
     "optimizer": ("adamw", "muon"),
     "schedule": ("constant", "linear", "cosine", "wsd"),
-    "final_weights": ("last", "ema", "average"),
+    "final_weights": ("last", "ema", "average", "best"),
     "spikes.action": ("none", "stop", "skip", "rollback"),
     "engine.offload": ("none", "optimizer", "parameters"),
 }

@@ -30,6 +30,11 @@ def is_started() -> bool:
     return "RANK" in os.environ or is_slurm_task()
 
 
+def number_here() -> int:
+    """This process's number among those that a launcher started; 0 where none did."""
+    return int(os.environ.get("RANK") or (os.environ["SLURM_PROCID"] if is_slurm_task() else 0))
+
+
 def is_slurm_task() -> bool:
     """Whether ``srun`` started this process as one of several tasks, and nothing in between it.
 

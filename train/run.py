@@ -20,7 +20,7 @@ from train.progress import EpochSums, Progress
 from train.recipe import PretrainParams
 from train.record import Record
 from train.scoring import Score
-from train.snapshots import delete_surplus, write_snapshot
+from train.snapshots import best_name, delete_later_bests, delete_surplus, snapshot_name, write_snapshot
 from train.spikes import persists
 from train.world import World, agree, end_after_leader, share
 
@@ -89,19 +89,28 @@ class Run:
             record.epoch(progress.samples // self.num_slots, progress, score)
             progress.end_epoch(self.num_slots)
             faults.reach("pretrain:epoch")
-        if params.snapshots:
-            weights = self.engine.weights()
-            progress.keep_snapshot(params.snapshots)
-            if self.world.leads:
-                write_snapshot(self.folder, progress.step, params.model, weights)
+        self._keep_weights(progress)
         self._sample(record, progress.step)
         if progress.stopped_early:
             best = f"{progress.best_loss:.4f} of step {progress.best_step}" if progress.best_loss else "any"
+            not_best = "" if params.final_weights == "best" else ", not those of the best"
             record.watch.say(
                 f"pretrain stops at step {progress.step}: of the last {progress.worse} evaluations none was better than "
-                f"{best}; published are its weights by final_weights: {params.final_weights}, not those of the best"
+                f"{best}; published are its weights by final_weights: {params.final_weights}{not_best}"
             )
         return score
+
+    def _keep_weights(self, progress: Progress) -> None:
+        """Leaves the weights of this evaluation in files: a snapshot, the best so far, or neither."""
+        params, names = self.params, []
+        if params.snapshots:
+            progress.keep_snapshot(params.snapshots)
+            names.append(snapshot_name(progress.step))
+        if params.final_weights == "best" and progress.best_step == progress.step:
+            names.append(best_name(progress.step))
+        weights = self.engine.weights() if names else {}
+        for name in names if self.world.leads else ():
+            write_snapshot(self.folder / name, params.model, weights)
 
     def finish(self, record: Record, progress: Progress) -> tuple[Score, EpochSums]:
         """The score after the last step, and the sums of the last epoch, whole or not."""
@@ -158,7 +167,10 @@ class Run:
         return earlier
 
     def _load(self, path: Path) -> Progress:
-        return Progress.from_dict(self.engine.load(path)["progress"])
+        progress = Progress.from_dict(self.engine.load(path)["progress"])
+        if self.world.leads:
+            delete_later_bests(self.folder, progress.step)
+        return progress
 
     def _sample(self, record: Record, step: int) -> None:
         if self.encoder is None or not self.params.sample_tokens:

@@ -1,6 +1,7 @@
-"""The weights after the last evaluations, kept for an average or an ensemble of checkpoints.
+"""The weights after the last evaluations, kept for an average or an ensemble of checkpoints, and those of the best one.
 
 <checkpoints>/snapshots/step-000100.safetensors  ->  data/pretrain/snapshots/step-000100.safetensors
+<checkpoints>/best/step-000100.safetensors       ->  data/pretrain/model.safetensors
 
 Their mean is what Izmailov et al. 2018 ("Averaging Weights Leads to Wider Optima", arXiv 1803.05407) call SWA.
 """
@@ -18,7 +19,7 @@ from pipelines.spine import faults, storage
 from train.saved import weights_to_store
 from train.shape import ModelParams
 
-FOLDER = "snapshots"
+FOLDER, BEST = "snapshots", "best"
 _NAME = re.compile(r"step-(\d+)\.safetensors")
 
 
@@ -27,9 +28,14 @@ def snapshot_name(step: int) -> str:
     return f"{FOLDER}/step-{step:06d}.safetensors"
 
 
-def write_snapshot(folder: Path, step: int, model: ModelParams, weights: dict[str, Tensor]) -> None:
+def best_name(step: int) -> str:
+    """``best/step-000100.safetensors``, below the checkpoints."""
+    return f"{BEST}/step-{step:06d}.safetensors"
+
+
+def write_snapshot(path: Path, model: ModelParams, weights: dict[str, Tensor]) -> None:
     """Writes the weights as ``model.safetensors`` has them; equal weights give equal bytes."""
-    with storage.publishing(folder / snapshot_name(step)) as file:
+    with storage.publishing(path) as file:
         file.write(safetensors.torch.save(weights_to_store(model, weights), metadata={"format": "pt"}))
     faults.reach("pretrain:snapshot")
 
@@ -44,10 +50,22 @@ def surplus(steps: Iterable[int], most: int, oldest_checkpoint: int) -> list[int
 
 
 def delete_surplus(folder: Path, most: int, oldest_checkpoint: int) -> None:
-    """Deletes the snapshots that no checkpoint can ask for any more."""
-    found = {int(m[1]): path for path in (folder / FOLDER).glob("*") if (m := _NAME.fullmatch(path.name))}
-    for step in surplus(found, most, oldest_checkpoint):
-        found[step].unlink()
+    """Deletes what no checkpoint can ask for any more: of the best, all before the last one up to the oldest checkpoint."""
+    for name, kept in ((FOLDER, most), (BEST, 1)):
+        found = _steps_in(folder / name)
+        for step in surplus(found, kept, oldest_checkpoint):
+            found[step].unlink()
+
+
+def delete_later_bests(folder: Path, step: int) -> None:
+    """Deletes the best weights of steps after this one: training goes on from there, perhaps in another course."""
+    for later, path in _steps_in(folder / BEST).items():
+        if later > step:
+            path.unlink()
+
+
+def _steps_in(folder: Path) -> dict[int, Path]:
+    return {int(m[1]): path for path in folder.glob("*") if (m := _NAME.fullmatch(path.name))}
 
 
 def mean_weights(paths: Sequence[Path]) -> dict[str, Tensor]:

