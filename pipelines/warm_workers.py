@@ -60,7 +60,7 @@ class WarmStart:
         with open(log, "ab") as errors:
             # Its standard input is this process's end of a pipe: it closes when this process is gone, however it went.
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "pipelines.warm_workers", self._socket, *modules],
+                server_command(self._socket, modules),
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True,
             )  # fmt: skip
         assert self._server.stdout is not None
@@ -81,6 +81,11 @@ class WarmStart:
         atexit.unregister(self.end)
         self._server.communicate()
         self._folder.cleanup()
+
+
+def server_command(place: str, modules: Sequence[str]) -> list[str]:
+    """The command of a server at a socket that imports some modules first."""
+    return [sys.executable, "-m", "pipelines.warm_workers", place, *modules]
 
 
 def serve(place: str, modules: Iterable[str]) -> None:

@@ -4,12 +4,11 @@ Beam 2.77 makes an argument parser for each look at its options, some 200 a pipe
 methods of each step eight times over. Here both are remembered by class: the answers are equal, and steps run as before.
 Beam is untouched in the workers of other environments, and in commands that tests start as processes of their own.
 
-Local workers are processes of their own as ever; given another Python than this one, they need not import Beam first.
+Local workers are processes of their own as ever; given another Python than this one, their server need not import Beam.
 """
 
 import functools
 import logging
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,13 +18,14 @@ def quicken(worker_python: Callable[[], object] = lambda: sys.executable) -> Non
     """Changes Beam in this process, once; another version than the one that this was written for stays as it is.
 
     Args:
-        worker_python: asked for the Python of local workers when a pipeline wants several: `warm_python`.
+        worker_python: asked for the Python of the server of local workers, when a pipeline wants several: `warm_python`.
     """
     from apache_beam import version
     from apache_beam.options import pipeline_options
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.transforms import userstate
-    from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+    from pipelines import warm_workers
 
     if version.__version__ != "2.77.0":
         return
@@ -59,11 +59,11 @@ def quicken(worker_python: Callable[[], object] = lambda: sys.executable) -> Non
             if name not in self._all_options:
                 self._all_options[name] = getattr(self._visible_options, name)
 
-    from_command = SubprocessSDKEnvironment.from_command_string
+    command = warm_workers.server_command
 
-    def from_command_string(command: str) -> Any:
-        return from_command(command.replace(shlex.quote(sys.executable), shlex.quote(str(worker_python()))))
+    def server_command(place: str, modules: Sequence[str]) -> list[str]:
+        return [str(worker_python()), *command(place, modules)[1:]]
 
-    SubprocessSDKEnvironment.from_command_string = from_command_string
+    warm_workers.server_command = server_command
     userstate.get_dofn_specs = get_dofn_specs
     PipelineOptions.__init__ = read_options

@@ -11,16 +11,21 @@ from pathlib import Path
 
 import pytest
 
+from pipelines import warm_workers
 from pipelines.spine.errors import CorpusmillError
 from pipelines.warm_workers import WarmStart
 
 LOG = "workers.log"
+#: As it is before `quick_beam` gives the server of other tests a Python that has imported Beam.
+SERVER_COMMAND = warm_workers.server_command
 
 
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WarmStart, Path]]:
     folder = tmp_path_factory.mktemp("warm")
-    start = WarmStart(folder / LOG)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(warm_workers, "server_command", SERVER_COMMAND)
+        start = WarmStart(folder / LOG)
     yield start, folder / LOG
     start.end()
 
@@ -44,6 +49,17 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def start_waiting(start: WarmStart, port: int) -> tuple[subprocess.Popen[bytes], int]:
+    """The command of a worker that waits for an answer on a port, and the worker's process."""
+    before = children(start.pid)
+    url = f'url: "127.0.0.1:{port}"'
+    environment = {**os.environ, "CONTROL_API_SERVICE_DESCRIPTOR": url, "PIPELINE_OPTIONS": "{}"}
+    command = subprocess.Popen(f"exec {start.command}", shell=True, env=environment)
+    wait_until(lambda: bool(set(children(start.pid)) - set(before)))
+    (worker,) = set(children(start.pid)) - set(before)
+    return command, worker
+
+
 def test_a_worker_that_fails_ends_its_command_with_status_1_and_says_why_in_the_log(
     warm: tuple[WarmStart, Path],
 ) -> None:
@@ -55,11 +71,7 @@ def test_a_worker_that_fails_ends_its_command_with_status_1_and_says_why_in_the_
 def test_a_worker_goes_when_the_command_that_asked_for_it_is_killed(warm: tuple[WarmStart, Path]) -> None:
     start, _ = warm
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the worker's connection and never answers
-        url = f'url: "127.0.0.1:{silent.getsockname()[1]}"'
-        environment = {**os.environ, "CONTROL_API_SERVICE_DESCRIPTOR": url, "PIPELINE_OPTIONS": "{}"}
-        command = subprocess.Popen(f"exec {start.command}", shell=True, env=environment)
-        wait_until(lambda: bool(children(start.pid)))
-        (worker,) = children(start.pid)
+        command, worker = start_waiting(start, silent.getsockname()[1])
         time.sleep(0.2)
         assert is_running(worker)
         command.kill()
@@ -70,13 +82,10 @@ def test_a_worker_goes_when_the_command_that_asked_for_it_is_killed(warm: tuple[
 def test_a_killed_worker_ends_its_command_by_the_same_signal(warm: tuple[WarmStart, Path]) -> None:
     start, _ = warm
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f'url: "127.0.0.1:{silent.getsockname()[1]}"'
-        environment = {**os.environ, "CONTROL_API_SERVICE_DESCRIPTOR": url, "PIPELINE_OPTIONS": "{}"}
-        command = subprocess.Popen(f"exec {start.command}", shell=True, env=environment)
-        wait_until(lambda: bool(children(start.pid)))
-        os.kill(children(start.pid)[0], signal.SIGKILL)
+        command, worker = start_waiting(start, silent.getsockname()[1])
+        os.kill(worker, signal.SIGKILL)
         assert command.wait(10) == -signal.SIGKILL
-        wait_until(lambda: not children(start.pid))  # reaped
+        wait_until(lambda: worker not in children(start.pid))  # waited for
 
 
 def test_the_server_ends_with_a_stage_that_is_killed(tmp_path: Path) -> None:
@@ -93,7 +102,7 @@ def test_the_server_ends_with_a_stage_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_server_that_cannot_start_says_where_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/false")
+    monkeypatch.setattr(warm_workers, "server_command", lambda place, modules: ["/bin/false"])
     with pytest.raises(CorpusmillError, match="local workers cannot be started") as error:
         WarmStart(tmp_path / LOG)
     assert error.value.where == str(tmp_path / LOG)
