@@ -73,8 +73,14 @@ def pack_documents(
         split: train, val or test; stands in the shard's metadata, as does the unit's source.
         unit: for names.
     """
-    params, row_len = params.of_split(split), params.seq_len + 1
-    tokens, num_taken, text_bytes = UnitTokens(encoder, unit.name), 0, 0
+    with UnitTokens(encoder, unit.name) as tokens:
+        yield from _pack(tokens, batches, params.of_split(split), split, unit)
+
+
+def _pack(
+    tokens: UnitTokens, batches: Iterable[pa.RecordBatch], params: PackParams, split: str, unit: Unit
+) -> Iterator[Outcome]:
+    encoder, row_len, num_taken, text_bytes = tokens.encoder, params.seq_len + 1, 0, 0
     for tallies in tokens.take(batches):
         yield Outcome(taken=len(tokens.ids) - num_taken, given={}, tallies=tallies)
         num_taken = len(tokens.ids)
@@ -122,9 +128,9 @@ def _truncated(offsets: np.ndarray, row_len: int) -> list[tuple[int, int]]:
 class PackUnit:
     """Work: one text shard -> its token shard and its index.
 
-    Memory: of the unit all tokens (2 or 4 bytes each, a quarter more while they grow) and some 300 bytes a document
-    and a row; beside them one row group of texts (32 MiB as `shard` writes them), of which 8 MiB at a time, or one
-    longer document, are encoded; then 1,024 rows a few times over.
+    Memory: some 300 bytes a document and a row of the unit, whose tokens (2 or 4 bytes each) lie in a temporary file;
+    beside them one row group of texts (32 MiB as `shard` writes them), of which 8 MiB at a time, or one longer
+    document, are encoded; then 1,024 rows a few times over.
 
     Args:
         params: how rows are made.

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from corpora import pre_token_counts
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel, PreTokenizer, Split
 from tokenizers.trainers import BpeTrainer
 
+from tokenizer import bpe
 from tokenizer.bpe import ALPHABET, byte_chars, learn_merges
 from tokenizer.patterns import pre_tokenizer
 
@@ -91,6 +93,19 @@ def test_neither_order_nor_queue_size_nor_length_changes_the_merges(
     random.shuffle(entries)  # type: ignore[attr-defined]
     assert learn_merges(entries, 30, pairs_at_once) == merges
     assert learn_merges(entries, fewer) == merges[:fewer]
+
+
+@pytest.mark.parametrize("places_at_once", [1, 2, 7])
+def test_pairs_counted_in_blocks_of_places_give_the_same_merges(
+    places_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = [(b"abcabc", 3), (b"aaaaa", 2), (b"abab", 2), (b"", 4), (b"cab", 7), (b"bcbcbc", 1)]
+    table = pa.table({"pre_token": pa.array([w for w, _ in counts], pa.binary()), "count": [n for _, n in counts]})
+    merges = learn_merges(counts, 30)
+    assert merges[:3] == [(b"a", b"b"), (b"c", b"ab"), (b"a", b"a")]
+    monkeypatch.setattr(bpe, "PLACES_AT_ONCE", places_at_once)
+    for pairs_at_once in (1, 2, 100):
+        assert learn_merges(table, 30, pairs_at_once) == merges
 
 
 @settings(max_examples=60, deadline=None)

@@ -17,6 +17,7 @@ from pipelines.packing import (
     token_dtype,
     token_shard_schema,
 )
+from pipelines.packing.token_file import TokenFile
 from pipelines.packing.unit_tokens import UnitTokens
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.schema import DOCUMENT
@@ -234,9 +235,22 @@ def test_segment_starts_say_where_in_the_row_each_segment_begins() -> None:
 
 def test_thousands_of_truncated_documents_are_measured_in_a_moment_whatever_the_vocabulary() -> None:
     merges = [(bytes([a]), bytes([b])) for a in range(256) for b in range(256)]
-    unit = UnitTokens(Encoder(tokenizer_json(merges, ["<|endoftext|>"], "gpt2")), "train-s-0")
     columns = {name: ["s"] for name in DOCUMENT.names} | {"text": ["abcd 日本" * 500]}
-    assert len(list(unit.take(pa.table(columns, DOCUMENT).to_batches()))) == 1
-    begun = time.process_time()
-    assert {unit.num_text_bytes(0, len(unit.ids)) for _ in range(2000)} == {11 * 500}
+    with UnitTokens(Encoder(tokenizer_json(merges, ["<|endoftext|>"], "gpt2")), "train-s-0") as unit:
+        assert len(list(unit.take(pa.table(columns, DOCUMENT).to_batches()))) == 1
+        begun = time.process_time()
+        assert {unit.num_text_bytes(0, len(unit.ids)) for _ in range(2000)} == {11 * 500}
     assert time.process_time() - begun < 1  # 65,793 lengths 2,000 times: 6 s
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
+def test_rows_from_a_file_of_ids_are_the_rows_from_an_array(dtype: type) -> None:
+    ids, offsets = documents([2, 7, 1, 12, 4])
+    plan = plan_rows(offsets, 5, "best_fit", "split")
+    with TokenFile(np.dtype(dtype)) as file:
+        for part in np.split(ids, [3, 3, 10]):
+            file.extend(part)
+        assert (len(file), file[24:99].tolist(), file[9:3].tolist()) == (26, [20, 21], [])
+        rows = PackedRows(plan, file, 0).tokens
+        assert rows.dtype == dtype
+        assert rows.tolist() == PackedRows(plan, ids, 0).tokens.tolist()

@@ -17,10 +17,18 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
+import pyarrow as pa
 
-#: About how many pairs are kept in the queue: bounds the memory for pairs, whatever the corpus (about 60 MB).
+Counts: TypeAlias = Sequence[tuple[bytes, int]] | pa.Table
+Columns: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+#: Places that are looked at together while pairs are counted.
+PLACES_AT_ONCE = 1 << 18
+#: About how many pairs are kept in the queue, twice as many at most: bounds the memory for them, whatever the corpus
+#: (about 120 MB), but not that for their places.
 PAIRS_AT_ONCE = 1 << 17
 
 _SEPARATOR, _GONE = -1, -2
@@ -37,17 +45,16 @@ def byte_chars() -> dict[int, str]:
 ALPHABET: tuple[bytes, ...] = tuple(bytes([byte]) for byte, char in sorted(byte_chars().items(), key=lambda e: e[1]))
 
 
-def learn_merges(
-    counts: Sequence[tuple[bytes, int]], num_merges: int, pairs_at_once: int = PAIRS_AT_ONCE
-) -> list[tuple[bytes, bytes]]:
+def learn_merges(counts: Counts, num_merges: int, pairs_at_once: int = PAIRS_AT_ONCE) -> list[tuple[bytes, bytes]]:
     """The merges in the order learned; fewer than asked for when no adjacent pair is left.
 
     Args:
-        counts: pre-tokens and how often each stands in the text (>= 1). Their order does not matter.
+        counts: pre-tokens and how often each stands in the text (>= 1), as pairs or as a table of two columns. Their
+            order does not matter.
         num_merges: how many to learn. The merges for a smaller number are a prefix.
         pairs_at_once: how many pairs the queue is filled with; changes speed and memory, never the result.
     """
-    words = _Words(counts)
+    words = _Words(counts, num_merges)
     queue = _PairQueue(words, pairs_at_once)
     tokens = list(ALPHABET)
     merges: list[tuple[bytes, bytes]] = []
@@ -63,34 +70,47 @@ def learn_merges(
 
 
 class _Words:
-    """All pre-tokens in one array of symbols, linked so that a merge touches only its own places.
+    """All pre-tokens in one array of symbols, so that a merge touches only its own places.
 
-    A position is live (symbol >= 0), a separator around each word, or gone (the right half of a merge).
-    Memory: 20 bytes a byte of distinct pre-tokens.
+    A position is live (the first byte of a token: its id), a separator around each word, or gone (the other bytes of a
+    token). The last byte of a token holds its length below zero, so that the one before a place is found without links.
+    Words lie by falling count: the few borders between counts stand for one weight a position.
+    Memory: 4 bytes a byte of distinct pre-tokens, 9 while it is made.
     """
 
-    def __init__(self, counts: Sequence[tuple[bytes, int]]) -> None:
-        lengths = np.array([len(word) for word, _ in counts], np.int64)
-        size = int(lengths.sum()) + len(counts) + 1
-        ends = np.cumsum(lengths + 1)
+    def __init__(self, counts: Counts, num_merges: int) -> None:
+        words, numbers = _columns(counts)
+        order = np.argsort(-numbers, kind="stable")
+        words, numbers = words.take(pa.array(order)), numbers[order]
+        _, offsets, data = words.buffers()
+        starts = np.frombuffer(offsets, np.int32)[: len(words) + 1] if len(words) else np.zeros(1, np.int32)
+        size = int(starts[-1]) + len(words) + 1
         inside = np.ones(size, bool)
-        inside[0] = False
-        inside[ends] = False
+        inside[starts + np.arange(len(starts))] = False
         id_of_byte = np.empty(256, np.int32)
         id_of_byte[np.frombuffer(b"".join(ALPHABET), np.uint8)] = np.arange(256)
         self.symbol = np.full(size, _SEPARATOR, np.int32)
-        self.symbol[inside] = id_of_byte[np.frombuffer(b"".join(word for word, _ in counts), np.uint8)]
-        self.next = np.arange(1, size + 1, dtype=np.int32)
-        self.previous = np.arange(-1, size - 1, dtype=np.int32)
-        self.weight = np.zeros(size, np.int64)
-        self.weight[1:] = np.repeat(np.array([count for _, count in counts], np.int64), lengths + 1)
+        self.symbol[inside] = id_of_byte[np.frombuffer(data or b"", np.uint8)[: starts[-1]]]
+        firsts = _starts(numbers)[: len(numbers)]
+        self._run_start = (starts[firsts] + firsts).astype(np.int32)
+        self._run_weight = numbers[firsts]
+        self.length = np.ones(len(ALPHABET) + num_merges, np.int32)
+        del words, offsets, data, starts
+        pa.default_memory_pool().release_unused()  # else Arrow keeps the pages of what was put in order
 
-    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Keys int64 and left positions int32 of all adjacent pairs, in text order."""
-        place = np.flatnonzero(self.symbol != _GONE).astype(np.int32)
-        symbol = self.symbol[place]
-        inner = np.flatnonzero((symbol[:-1] >= 0) & (symbol[1:] >= 0))
-        return _key(symbol[inner], symbol[inner + 1]), place[inner]
+    def weight(self, place: np.ndarray) -> np.ndarray:
+        """How often the words at these places stand in the text, int64."""
+        return self._run_weight[np.searchsorted(self._run_start, place, side="right") - 1]
+
+    def pairs(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Keys int64 and left positions int32 of all adjacent pairs, in text order, a block of places at a time."""
+        for begin in range(0, len(self.symbol), PLACES_AT_ONCE):
+            place = np.flatnonzero(self.symbol[begin : begin + PLACES_AT_ONCE] >= 0).astype(np.int32)
+            place += np.int32(begin)
+            left = self.symbol[place]
+            right = self.symbol[place + self.length[left]]
+            inner = right >= 0
+            yield _key(left[inner], right[inner]), place[inner]
 
     def merge(self, left: int, right: int, positions: np.ndarray, new: int) -> tuple[np.ndarray, ...]:
         """Replaces (left, right) by ``new`` at the positions where it still stands.
@@ -100,18 +120,19 @@ class _Words:
         Returns:
             keys and weights of the pairs lost beside it; keys, left positions and weights of the pairs gained.
         """
-        symbol, following, previous = self.symbol, self.next, self.previous
+        symbol, left_length, right_length = self.symbol, self.length[left], self.length[right]
+        self.length[new] = left_length + right_length
         first = positions[symbol[positions] == left]
-        second = following[first]
+        second = first + left_length
         stands = symbol[second] == right
         first, second = first[stands], second[stands]
         if left == right:
             kept = _every_other(first, second)
             first, second = first[kept], second[kept]
-        before, after = previous[first], following[second]
+        before, after = self._before(first), second + right_length
         symbol[first], symbol[second] = new, _GONE
-        following[first], previous[after] = after, first
-        weight = self.weight[first]
+        symbol[after - 1] = -self.length[new]
+        weight = self.weight(first)
 
         # A neighbour that is gone, or new, belongs to the next occurrence of the same pair: "ab ab" is counted once.
         old_before, now_after = symbol[before], symbol[after]
@@ -120,12 +141,17 @@ class _Words:
         lost = np.concatenate([_key(old_before[in_word], left), _key(right, old_after[has_right])])
         lost_weight = np.concatenate([weight[in_word], weight[has_right]])
 
-        before = previous[first]
+        before = self._before(first)
         now_before = symbol[before]
         has_left, has_right = now_before >= 0, has_right & (now_after != new)
         gained = np.concatenate([_key(now_before[has_left], new), _key(new, now_after[has_right])])
         places = np.concatenate([before[has_left], first[has_right]])
         return lost, lost_weight, gained, places, np.concatenate([weight[has_left], weight[has_right]])
+
+    def _before(self, place: np.ndarray) -> np.ndarray:
+        """Where the token before each place begins, or the separator stands."""
+        last = self.symbol[place - 1]
+        return np.where(last < _SEPARATOR, place + last, place - 1)
 
 
 class _PairQueue:
@@ -167,22 +193,69 @@ class _PairQueue:
             self.counts[key] = total
             self.places[key] = places[group].copy()  # a view would keep its rare neighbours in memory
             heapq.heappush(self.heap, (-total, key))
+        if len(self.counts) > self.most:
+            self._raise_floor()
 
     def _fill(self) -> None:
         """Counts all pairs afresh and lowers the floor so that about ``pairs_at_once`` of them are kept."""
-        keys, places = self.words.pairs()
-        order = np.argsort(keys, kind="stable")
-        keys, places = keys[order], places[order]
-        weights = self.words.weight[places]
-        totals = np.sort(np.add.reduceat(weights, _starts(keys))) if len(keys) else np.empty(0, np.int64)
-        self.floor = int(totals[-self.pairs_at_once]) if len(totals) > self.pairs_at_once else 1
-        self.counts: dict[int, int] = {}
+        keys, totals, numbers = self._count_pairs()
+        self.floor = self._floor_of(totals)
+        keys, totals, numbers = (column[totals >= self.floor] for column in (keys, totals, numbers))
+        places, ends = self._find_places(keys, numbers), np.cumsum(numbers)
+        self.counts: dict[int, int] = dict(zip(keys.tolist(), totals.tolist(), strict=True))
         self.places: dict[int, np.ndarray] = {}
-        for key, total, group in _groups(keys, weights, self.floor):
-            self.counts[key] = total
-            self.places[key] = places[group]
+        # Each pair has an array of its own, so that its memory is free once it is merged; the common one is given
+        # back from its end meanwhile, where the system takes pages without copying the rest.
+        for key, number, end in zip(keys[::-1].tolist(), numbers[::-1].tolist(), ends[::-1].tolist(), strict=True):
+            self.places[key] = places[end - number : end].copy()
+            if len(places) - end > PLACES_AT_ONCE:
+                places.resize(end - number, refcheck=False)
+        self._set_heap()
+
+    def _count_pairs(self) -> Columns:
+        """All distinct pairs: keys ascending, sums of weights, and at how many places each stands."""
+        found: list[Columns] = [(np.empty(0, np.int64),) * 3]
+        waiting = 0
+        for keys, places in self.words.pairs():
+            found.append(_summed(keys, self.words.weight(places), np.ones(len(keys), np.int64)))
+            waiting += len(found[-1][0])
+            if waiting > max(PLACES_AT_ONCE, len(found[0][0])):  # seldom: all distinct pairs are sorted again
+                found, waiting = [_all_summed(found)], 0
+        return _all_summed(found)
+
+    def _find_places(self, keys: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """The places of these pairs, int32, one pair after the other, each ascending."""
+        places = np.empty(int(numbers.sum()), np.int32)
+        filled = np.cumsum(numbers) - numbers
+        for found, where in self.words.pairs() if len(keys) else ():
+            number = np.searchsorted(keys, found)
+            known = keys[np.minimum(number, len(keys) - 1)] == found
+            number, where = number[known], where[known]
+            order = np.argsort(number, kind="stable")
+            number, where = number[order], where[order]
+            starts = _starts(number)[: len(number)]
+            sizes = np.diff(starts, append=len(number))
+            places[np.arange(len(number)) + np.repeat(filled[number[starts]] - starts, sizes)] = where
+            filled[number[starts]] += sizes
+        return places
+
+    def _raise_floor(self) -> None:
+        """Forgets the rarest pairs: merges make new ones, more than are merged. They are counted when it is their turn."""
+        self.floor = max(self.floor, self._floor_of(np.fromiter(self.counts.values(), np.int64, len(self.counts))))
+        self.counts = {key: count for key, count in self.counts.items() if count >= self.floor}
+        self.places = {key: self.places[key] for key in self.counts}
+        self._set_heap()
+
+    def _floor_of(self, totals: np.ndarray) -> int:
+        """The count that about ``pairs_at_once`` of the pairs reach."""
+        rest = len(totals) - self.pairs_at_once
+        return int(np.partition(totals, rest)[rest]) if rest > 0 else 1
+
+    def _set_heap(self) -> None:
         self.heap = [(-total, key) for key, total in self.counts.items()]
         heapq.heapify(self.heap)
+        # Equally frequent pairs are kept or forgotten together: there may be more than were asked for.
+        self.most = 2 * max(self.pairs_at_once, len(self.counts))
 
 
 def _key(left: np.ndarray | int, right: np.ndarray | int) -> np.ndarray:
@@ -196,6 +269,29 @@ def _every_other(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     begins = np.ones(len(first), bool)
     begins[1:] = second[:-1] != first[1:]
     return (index - np.maximum.accumulate(np.where(begins, index, 0))) % 2 == 0
+
+
+def _columns(counts: Counts) -> tuple[pa.Array, np.ndarray]:
+    """The pre-tokens as one Arrow array and their counts, int64."""
+    if isinstance(counts, pa.Table):
+        words, numbers = (column.combine_chunks() for column in counts.columns)
+        return words, numbers.to_numpy()
+    return pa.array([word for word, _ in counts], pa.binary()), np.array([count for _, count in counts], np.int64)
+
+
+def _summed(keys: np.ndarray, totals: np.ndarray, numbers: np.ndarray) -> Columns:
+    """The distinct keys, ascending, and the sums of their totals and numbers."""
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    starts = _starts(keys)[: len(keys)]
+    if len(keys):
+        totals, numbers = np.add.reduceat(totals[order], starts), np.add.reduceat(numbers[order], starts)
+    return keys[starts], totals, numbers
+
+
+def _all_summed(parts: Sequence[Columns]) -> Columns:
+    keys, totals, numbers = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return _summed(keys, totals, numbers)
 
 
 def _starts(keys: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pipelines.packing.pieces import Pieces
 from pipelines.packing.strategies import RowPlan, best_fit
+from pipelines.packing.token_file import TokenFile
 from pipelines.spine.manifest import SCHEMA_VERSION
 from pipelines.spine.shards import ROWS_PER_BATCH
 
@@ -18,16 +19,16 @@ UINT16_IDS = 1 << 16
 
 @dataclass(frozen=True)
 class PackedRows:
-    """Rows of tokens, filled when they are asked for: the ids of a unit are held once.
+    """Rows of tokens, filled when they are asked for: the ids of a unit are held once, or lie on disk.
 
     Attributes:
         plan: which segments stand in which row.
-        ids: of all documents, one after another, in the rows' dtype.
+        ids: of all documents, one after another, in the rows' dtype; an array, or a file of them.
         pad_id: fills the rest of a row.
     """
 
     plan: RowPlan
-    ids: np.ndarray
+    ids: np.ndarray | TokenFile
     pad_id: int
 
     @property

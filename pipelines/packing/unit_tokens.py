@@ -4,12 +4,15 @@ import functools
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.packing.rows import token_dtype
+from pipelines.packing.token_file import TokenFile
 from pipelines.spine.errors import CorpusmillError
 from tokenizer.encoding import Encoder
 
@@ -40,12 +43,20 @@ class UnitTokens:
     sources: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._ids = _GrowingArray(token_dtype(self.encoder.vocab_size))
+        self._ids = TokenFile(token_dtype(self.encoder.vocab_size))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ids.__exit__(kind, error, trace)
 
     @property
-    def ids(self) -> np.ndarray:
-        """Of all documents, one after another, uint16 or uint32."""
-        return self._ids.values
+    def ids(self) -> TokenFile:
+        """Of all documents, one after another, uint16 or uint32; on disk until the ``with`` block ends."""
+        return self._ids
 
     @property
     def offsets(self) -> np.ndarray:
@@ -106,25 +117,6 @@ class UnitTokens:
             "a batch of documents does not fit in memory with its tokens", where=self.where,
             got=f"the longest is {batch['doc_id'][longest].as_py()} with {sizes[longest].as_py():,} bytes", hint=hint,
         )  # fmt: skip
-
-
-class _GrowingArray:
-    """An array that grows at its end by a quarter; the system moves its pages instead of copying them."""
-
-    def __init__(self, dtype: np.dtype) -> None:
-        self._array = np.empty(1 << 16, dtype)
-        self._size = 0
-
-    @property
-    def values(self) -> np.ndarray:
-        return self._array[: self._size]
-
-    def extend(self, values: np.ndarray) -> None:
-        size = self._size + len(values)
-        if size > len(self._array):
-            self._array.resize(max(size, len(self._array) * 5 // 4), refcheck=False)  # no view of it is out yet
-        self._array[self._size : size] = values
-        self._size = size
 
 
 def _parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

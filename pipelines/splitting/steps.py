@@ -28,10 +28,13 @@ from pipelines.splitting.applying import Kept, read_kept
 from pipelines.splitting.drawing import I64, SPLITS, TEST, TRAIN, VAL, splits_of
 from pipelines.splitting.index import U64, Index, Limits, build_index, text_shingles
 from pipelines.splitting.joining import Member, members_of
+from pipelines.splitting.kept_rows import KeptRows
 from pipelines.splitting.leaks import CONTAINED, NEAR, NO_LEAKS, Leaks, find_leaks
 
 #: Text that is checked at a time, so that the arrays stay small: whole documents, at least one.
 BLOCK_BYTES = 1 << 20
+#: Text that is put in order and written at a time.
+WRITTEN_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -246,8 +249,9 @@ class HeldOut:
 class ShardUnit:
     """Work: a joined unit, with its lists and the index -> its train, val and test pieces, by doc_id.
 
-    Memory: the text of the unit three times, to put it in order (``min_unit_mb`` to twice that of Parquet, where no
-    single clean unit is larger), and what `find_leaks` needs for a megabyte. The index is mapped, not copied.
+    Memory: the text of the unit once, to put it in order (``min_unit_mb`` to twice that of Parquet, where no single
+    clean unit is larger), a row group of each split, and what `find_leaks` needs for a megabyte. The index is mapped,
+    not copied.
     """
 
     params: ShardParams
@@ -256,20 +260,21 @@ class ShardUnit:
     extension: ClassVar[str] = ".parquet"
 
     def outcomes(self, unit: Unit) -> Iterator[Outcome]:
-        """One step a batch for what goes, and one for what stays."""
+        """One step a batch for what goes; then what stays, some megabytes of text at a time."""
         members, files = members_of(unit)
         held_out = HeldOut(files, self.params.limits) if files else None
-        batches, splits = [], [np.empty(0, np.int64)]
+        kept_rows = KeptRows()
         for member in members:
             for kept in read_kept(member):
                 drawn = self.params.splits(kept)
                 leaked = self._leaked(member, kept, drawn, held_out)
                 stays = np.ones(len(drawn), bool)
                 stays[list(leaked)] = False
-                batches.append(kept.documents.filter(pa.array(stays)))
-                splits.append(drawn[stays])
+                kept_rows.add(kept.documents.filter(pa.array(stays)), drawn[stays])
                 yield _gone(kept, leaked, kept.cut[stays])
-        yield Outcome(outputs=_pieces(batches, np.concatenate(splits)))
+        yield Outcome(outputs={name: DOCUMENT.empty_table() for name in SPLITS})  # counts a split that nobody is in
+        for split, documents in kept_rows.in_order(WRITTEN_BYTES):
+            yield Outcome(outputs={SPLITS[split]: documents})
 
     def _leaked(self, member: Member, kept: Kept, drawn: I64, held_out: HeldOut | None) -> dict[int, dict[str, Any]]:
         """Place in the batch -> LEAKED row."""
@@ -290,14 +295,6 @@ def _gone(kept: Kept, leaked: Mapping[int, dict[str, Any]], cut: I64) -> Outcome
     evidence = pa.RecordBatch.from_pylist(list(leaked.values()), schema=LEAKED)
     apart = {"documents_cut": int(np.count_nonzero(cut)), "characters_cut": int(cut.sum())}
     return Outcome(taken=kept.taken, reasons=reasons, evidence={"leaked": evidence}, apart=apart)
-
-
-def _pieces(batches: Sequence[pa.RecordBatch], splits: I64) -> dict[str, pa.Table]:
-    """The documents of each split, by doc_id; of several with one id the first stays first."""
-    table = pa.Table.from_batches(batches, DOCUMENT).combine_chunks()
-    doc_ids = table["doc_id"].to_pylist()
-    order = np.array(sorted(range(len(doc_ids)), key=doc_ids.__getitem__), np.int64)
-    return {name: table.take(order[splits[order] == place]) for place, name in enumerate(SPLITS)}
 
 
 def read_arrow(place: str, sha256: str) -> pa.Table:
