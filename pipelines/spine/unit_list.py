@@ -3,7 +3,7 @@
     units  ->  <store>/units/plans/<sha256>, a line of JSON a unit  ->  UnitList: place, sha256, number of units
 
 A step that knows its plan is pickled with a `UnitList` and takes numbers of units as its elements. The file is named by
-its content: who writes it twice writes the same bytes. Each process reads it once and keeps its lines; a unit is made of
+its content: who writes it twice writes the same bytes, and need not. Each process reads it once and keeps its lines; a unit is made of
 its line whenever one asks for it, in some 20 microseconds.
 """
 
@@ -61,8 +61,9 @@ def write_units(units: Iterable[Unit], folder: str) -> UnitList:
     content = b"".join(lines)
     sha256 = hashlib.sha256(content).hexdigest()
     place = storage.join(folder, sha256)
-    with storage.publishing(place) as file:
-        file.write(content)
+    if storage.size_of(place) != len(content):  # no object changes once it is written
+        with storage.publishing(place) as file:
+            file.write(content)
     return UnitList(place, sha256, len(lines))
 
 
@@ -79,7 +80,7 @@ def _lines(place: str, sha256: str) -> list[bytes]:
     if found != sha256:
         raise CorpusmillError(
             "the list of this run's units holds other bytes than declared", where=place, expected=f"sha256 {sha256}",
-            got=found, hint="run again: it is written anew",
+            got=found, hint="delete it, and run again",
         )  # fmt: skip
     return content.splitlines()
 
