@@ -3,7 +3,7 @@
     units  ->  <store>/units/plans/<sha256>, a line of JSON a unit  ->  UnitList: place, sha256, number of units
 
 A step that knows its plan is pickled with a `UnitList` and takes numbers of units as its elements. The file is named by
-its content: who writes it twice writes the same bytes, and need not. Each process reads it once and keeps its lines; a unit is made of
+its content: who writes it twice writes the same bytes. Each process reads it once and keeps its lines; a unit is made of
 its line whenever one asks for it, in some 20 microseconds.
 """
 
