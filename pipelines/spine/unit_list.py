@@ -87,7 +87,7 @@ def _lines(place: str, sha256: str) -> list[bytes]:
     if found != sha256:
         raise CorpusmillError(
             "the list of this run's units holds other bytes than declared", where=place, expected=f"sha256 {sha256}",
-            got=found, hint="run again: it is written anew",
+            got=found, hint="delete it, and run again",
         )  # fmt: skip
     return content.splitlines()
 
