@@ -29,8 +29,8 @@ from pipelines.spine import faults, storage
 from pipelines.spine.errors import CorpusmillError
 from pipelines.spine.units import Receipt
 
-#: Lines that are shuffled together. Beam's in-process runner holds them three to four times, 50 MB each time; with two
-#: worker processes, 280 bytes a line were seen: 2.4 million at once were more than all the rest of the stage takes.
+#: Lines that are shuffled together. Beam's in-process runner holds them three to four times, 50 MB each time, with worker
+#: processes more often: 2.4 million at once were more than all the rest of the stage takes (``bench.scale_up``).
 LINES_PER_ROUND = 1 << 21
 #: The same where the runner keeps on disks what it shuffles: 26 GB.
 LINES_PER_ROUND_ON_DISK = 1 << 30
