@@ -10,7 +10,8 @@ parts pre-tokenised apart. Sure, in each pattern of ``tokenizer.patterns``, are 
     number     letter or sign | digit, digit | letter       no match holds digits and anything else but a space
     newline    non-whitespace, "\\n" | ASCII letter or digit (before two newlines gpt2 looks ahead)
     after      sign | letter                                in gpt2 and cjk
-    signs      space or sign, sign | letter                 in cl100k and o200k, where one sign may begin a word
+    signs      space or sign but "/", sign | letter         in cl100k and o200k, where one sign may begin a word; "/" may
+                                                            end o200k's match of a sign, newlines and slashes
 
 where signs are ASCII's punctuation but "'", and the common ones of Chinese and Japanese; letters and digits are those that
 are cheap to tell in UTF-8. A border that is not seen costs time, never exactness. A chunk has no sure border inside it
@@ -38,6 +39,7 @@ _DIGIT = _bytes_where("0123456789")
 _LETTER = _bytes_where("".join(chr(byte) for byte in range(128) if chr(byte).isalpha()))
 _ALNUM = _LETTER | _DIGIT
 _SIGN = _bytes_where("".join(chr(byte) for byte in range(0x21, 0x7F) if not chr(byte).isalnum()).replace("'", ""))
+_SLASH = ord("/")
 _FULL_WIDTH = np.isin(np.arange(256), (0x81, 0x88, 0x89, 0x8C, 0x9A, 0x9B, 0x9F))
 #: The signs beyond ASCII, three bytes each, as a class of a regular expression: “”‘’…—、。《》「」『』！（），：；？
 WIDE_SIGNS = "\u2014\u2018\u2019\u201c\u201d\u2026\u3001\u3002\u300a-\u300f\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f"
@@ -122,7 +124,8 @@ def _borders_in(block: np.ndarray, text_begins: np.ndarray, cuts_after_punctuati
     if cuts_after_punctuation:
         border[1:] |= of.sign_ends[before] & of.letter_begins[1:]
     else:
-        second_sign = np.append(False, of.sign_begins[1:] & (of.sign_ends | (block == 0x20))[before])
+        first_sign = (of.sign_ends | (block == 0x20)) & (block != _SLASH)
+        second_sign = np.append(False, of.sign_begins[1:] & first_sign[before])
         second_sign[text_begins] = False
         second = np.flatnonzero(second_sign)
         behind = second + np.where(block[second] < 0x80, 1, 3)
