@@ -274,7 +274,8 @@ def _plan(job: Job, older: Sequence[Unit], new: Sequence[Unit]) -> Plan:
     expect_sources(params.source_priority, {unit.source for unit in units})
     asked = params.survivor == "source_priority"
     priorities = priorities_of([unit.source for unit in units], params.source_priority) if asked else ()
-    preference = Preference(params.survivor, priorities, len(older))
+    sources = tuple(sorted({unit.source for unit in units})) if params.survivor == "first_id" else ()
+    preference = Preference(params.survivor, priorities, len(older), sources)
     partitions = count_partitions(params, units)
     shared = job.heartbeat(), job.release
     return Plan(units, len(older), signed, decided, files, params, preference, partitions, *shared, whole)

@@ -50,6 +50,7 @@ def test_rounds_and_partitions_change_no_byte_and_no_count(tmp_path: Path, monke
     monkeypatch.setattr(plan, "ROUND_KEYS", 1)
     monkeypatch.setattr(plan, "PARTITION_BYTES", 1 << 10)
     monkeypatch.setattr(verify_steps, "BLOCK_PAIRS", 1)
+    monkeypatch.setattr(verify_steps, "DROPS_TOLD", 3)
     assert digests(run(tmp_path, "in", "rounds", bands_per_round=3, **few)) == once
     assert digests(run(tmp_path, "in", "single", bands_per_round=1, num_partitions=1, **few)) == once
 
@@ -128,6 +129,14 @@ def test_the_order_of_preference_chooses_who_stays(tmp_path: Path, order: str, k
     output = run(tmp_path, "in", survivor=order, source_priority=["wiki"])
     assert {row["kept_id"] for row in read_rows(output)} == {kept}
     assert len(read_rows(output)) == 3
+
+
+def test_the_first_id_stays_where_sources_begin_alike_and_no_document_goes_for_one_that_goes(tmp_path: Path) -> None:
+    first, last = [*words(90, 20), *ARTICLE[20:]], [*ARTICLE[:-20], *words(91, 20)]
+    write_documents(tmp_path / "in" / "a.parquet", [("1", " ".join(first)), ("1000000", " ".join(ARTICLE))], "enwiki")
+    write_documents(tmp_path / "in" / "b.parquet", [("5", " ".join(last))], "enwikinews")
+    output = run(tmp_path, "in", survivor="first_id", threshold=0.82, num_bands=30)
+    assert found(output) == {("enwiki:1000000", "enwiki:1", "jaccard")}
 
 
 @pytest.mark.parametrize(

@@ -50,25 +50,37 @@ def test_a_pair_lives_with_the_document_of_fewer_fingerprints_and_counts_the_key
     assert (set(few["key"].tolist()), set(full["key"].tolist())) == ({6}, {5})
 
 
+SOURCES = ["en", "enwiki", "enwikinews", "é", "\0", "wiki"]
+KEYS = ["9", "10", "007", "1000000", "9" * 30, "x", "xy", "é", "", "<urn:uuid:1>"]
 DOCUMENTS = st.lists(
-    st.tuples(st.integers(0, 3), st.integers(0, 5000), st.sampled_from(["9", "10", "x", "é", ""])),
-    min_size=1,
-    max_size=30,
-)
+    st.tuples(st.integers(0, 5), st.integers(0, 1 << 36), st.sampled_from(KEYS), st.sampled_from(["", ":", "else:"])),
+    min_size=1, max_size=30,
+)  # fmt: skip
 
 
 @given(DOCUMENTS, st.sampled_from(["longest", "first_id", "source_priority"]))
 def test_a_stretch_of_the_order_never_falls_as_the_place_grows(
-    documents: list[tuple[int, int, str]], order: str
+    documents: list[tuple[int, int, str, str]], order: str
 ) -> None:
     records = np.zeros(len(documents), PLACE)
-    records["ref"] = [unit << 40 | row for row, (unit, _, _) in enumerate(documents)]
-    records["chars"] = [chars for _, chars, _ in documents]
-    sources = ["wiki", "news", "wiki", "blog"]
-    known = Known(records, [f"{sources[unit]}:{key}" for unit, _, key in documents])
-    preference = Preference(order, priorities_of(sources, ["news"]), num_older=1)
+    records["ref"] = [unit << 40 | row for row, (unit, _, _, _) in enumerate(documents)]
+    records["chars"] = [chars for _, chars, _, _ in documents]
+    # Most ids begin with their source; some with another word, some with none.
+    known = Known(records, [f"{other or SOURCES[unit] + ':'}{key}" for unit, _, key, other in documents])
+    preference = Preference(order, priorities_of(SOURCES, ["enwiki"]), 1, tuple(sorted(SOURCES)))
     in_order = preference.coarse(known)[np.argsort(preference.rank(known))]
     assert (np.diff(in_order) >= 0).all()
+    assert (in_order >= 0).all()
+
+
+def test_the_order_of_equal_ids_does_not_depend_on_arrival() -> None:
+    records = np.zeros(12, PLACE)
+    records["ref"], records["tie"] = np.arange(12, dtype=np.uint64) << np.uint64(40), 5
+    preference = Preference("first_id", (), 4, ("s",))
+    rank = preference.rank(Known(records, ["s:1"] * 12))
+    shuffled = np.random.default_rng(1).permutation(12)
+    assert preference.rank(Known(records[shuffled], ["s:1"] * 12)).tolist() == rank[shuffled].tolist()
+    assert rank.tolist() == list(range(12))
 
 
 def test_answers_are_gathered_sorted_and_split_with_their_ids() -> None:

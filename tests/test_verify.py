@@ -16,6 +16,7 @@ from pipelines.duplicates.references import BANDED, CONTAINED, DROP, EXACT, HOLD
 from pipelines.duplicates.shingle_sets import ShingleSets, read_texts
 from pipelines.duplicates.shingles import distinct_sets
 from pipelines.duplicates.verify import Thresholds, count_shared, may_be_contained, merge_pairs, verify_pairs, without
+from pipelines.spine.errors import CorpusmillError
 
 OTHER_UNIT = 1 << 40
 WORDS = words(1, 104)
@@ -113,6 +114,17 @@ def test_documents_share_a_key_when_all_128_bits_are_equal() -> None:
     holders = np.array([(1, 7, 0, 0, 0), (3, 7, 1, 0, 0), (4, 7, 0, 0, 0)], HOLDER)
     found = repeated_keys(holders, np.array([1, 2, 0]), EXACT)
     assert found.tolist() == [(1, 4, 1, 1, EXACT)]
+
+
+def test_records_that_must_be_there_come_in_blocks_and_are_an_error_where_they_went(tmp_path: Path) -> None:
+    files = SearchFiles(str(tmp_path / "search"))
+    files.begin(goes_on=False)
+    drops = np.zeros(5, DROP)
+    drops["ref"] = np.arange(5)
+    files.write("ordered0", 7, drops)
+    assert [block["ref"].tolist() for block in files.blocks("ordered0", 7, DROP, 2)] == [[0, 1], [2, 3], [4]]
+    with pytest.raises(CorpusmillError, match="records of this search are gone"):
+        next(files.blocks("ordered0", 8, DROP, 2))
 
 
 def test_a_copy_of_a_near_copy_points_at_what_stays() -> None:

@@ -9,6 +9,7 @@ Documents of an older corpus always stay. Among the others, by ``params.yaml: de
 Equals are ordered by a digest of their id, so that no source, unit or file is preferred by its name.
 """
 
+import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,11 +31,13 @@ class Preference:
         priorities: of each unit in the plan, its source's place in the list of preferred sources; none where another
             order is in force.
         num_older: the first units of the plan, which an earlier run has decided.
+        sources: of the plan, ascending; none where another order than that of ids is in force.
     """
 
     order: str
     priorities: tuple[int, ...]
     num_older: int
+    sources: tuple[str, ...] = ()
 
     @property
     def wants_ids(self) -> bool:
@@ -60,7 +63,7 @@ class Preference:
         refs = known.records["ref"]
         newer = (unit_of(refs) >= self.num_older).astype(np.int64)
         if self.wants_ids:
-            within = np.array([_coarse_id(doc_id) for doc_id in known.ids], np.int64)
+            within = np.array([_coarse_id(doc_id, self.sources) for doc_id in known.ids], np.int64)
         else:
             within = self._priority(refs) << 8 | 255 - size_class(known.records["chars"]).astype(np.int64)
         return newer << 40 | within
@@ -82,11 +85,9 @@ def priorities_of(sources: Sequence[str], preferred: Sequence[str]) -> tuple[int
 
 
 def _natural_order(doc_ids: Sequence[str]) -> I64:
-    """The place of each id among all, int64; ``s:9`` comes before ``s:10``."""
-    order = sorted(range(len(doc_ids)), key=lambda number: _natural_key(doc_ids[number]))
-    places = np.empty(len(doc_ids), np.int64)
-    places[order] = np.arange(len(doc_ids))
-    return places
+    """The place of each id among all, int64, the same for equal ids; ``s:9`` comes before ``s:10``."""
+    places = {doc_id: place for place, doc_id in enumerate(sorted(set(doc_ids), key=_natural_key))}
+    return np.array([places[doc_id] for doc_id in doc_ids], np.int64)
 
 
 def _natural_key(doc_id: str) -> tuple[str, bool, int, str]:
@@ -95,8 +96,19 @@ def _natural_key(doc_id: str) -> tuple[str, bool, int, str]:
     return source, number < 0, number, key
 
 
-def _coarse_id(doc_id: str) -> int:
-    """The first letters of the source, and how long the number is or the first letter of what is none; below 2**32."""
+def _coarse_id(doc_id: str, sources: Sequence[str]) -> int:
+    """A number below 2**40 that never falls in the order of ids: by source, then by how long the number is.
+
+    What is no number comes after all numbers of its source, by its first byte. Ids of a source that is not known (a
+    foreign file may name it otherwise than its documents do) stand between those that are, by its first two bytes.
+    """
     source, no_number, number, key = _natural_key(doc_id)
-    last = key.encode()[:1].ljust(1, b"\0") if no_number else bytes([number.bit_length()])
-    return int.from_bytes(source.encode()[:2].ljust(2, b"\0") + bytes([no_number]) + last, "big")
+    place = bisect.bisect_left(sources, source)
+    known = place < len(sources) and sources[place] == source
+    if not known:
+        within = int.from_bytes(source.encode()[:2].ljust(2, b"\0"), "big")
+    elif no_number:
+        within = 1 << 15 | int.from_bytes(key.encode()[:1].ljust(1, b"\0"), "big")
+    else:
+        within = number.bit_length()
+    return (2 * place + known) << 16 | within

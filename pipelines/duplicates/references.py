@@ -45,7 +45,13 @@ REPEATED_ID, EXACT, JACCARD, CONTAINED = range(4)
 
 
 def make_refs(unit_index: int, num_rows: int) -> np.ndarray:
-    """References of all rows of a unit, uint64 ``[num_rows]``."""
+    """References of all rows of a unit, uint64 ``[num_rows]``.
+
+    Raises:
+        ValueError: more units or rows than a reference can tell apart.
+    """
+    if num_rows > ROW_MASK + 1 or unit_index >= 1 << (64 - UNIT_SHIFT):
+        raise ValueError(f"row {num_rows - 1:,} of unit {unit_index:,} has no reference")
     return np.uint64(unit_index << UNIT_SHIFT) | np.arange(num_rows, dtype=np.uint64)
 
 
@@ -60,7 +66,7 @@ def row_of(refs: np.ndarray) -> np.ndarray:
 
 
 def with_sizes(refs: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The references, each with the class of a size; sizes are whole numbers below 2**34."""
+    """The references, each with the class of a size."""
     return refs | size_class(sizes) << np.uint64(SIZE_SHIFT)
 
 
@@ -70,12 +76,12 @@ def without_sizes(refs: np.ndarray) -> np.ndarray:
 
 
 def size_class(numbers: np.ndarray) -> np.ndarray:
-    """A class from 0 to 255 for each number below 2**34, ascending with it: eight a power of two; uint64.
+    """A class from 0 to 255 for each number, ascending with it: eight a power of two, the last from 2**34 on; uint64.
 
     >>> size_class(np.array([0, 7, 8, 15, 16, 17, 18, 1000])).tolist()
     [0, 7, 8, 15, 16, 16, 17, 63]
     """
-    numbers = numbers.astype(np.uint64)
+    numbers = np.minimum(numbers.astype(np.uint64), np.uint64((1 << 34) - 1))
     bits = np.frexp(numbers.astype(np.float64))[1]  # exact: their length in bits
     shift = np.maximum(bits - 4, 0).astype(np.uint64)
     return shift * np.uint64(8) + (numbers >> shift)

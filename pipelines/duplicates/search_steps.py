@@ -61,15 +61,17 @@ class RoundKeys(OnPlan):
     def _first(self, index: int) -> Iterator[tuple[int, np.ndarray]]:
         if self._plan.signed_table(index) is None:
             return
-        refs, table = self._left(index, self._plan.files.read(REPEATS, index, DROP))
+        repeats = self._plan.files.read(REPEATS, index, DROP)
+        refs, table = self._left(index, repeats, ["bands", "fingerprints"])
         values, lengths = lists_arrays(table["fingerprints"])
         refs = with_sizes(refs, lengths)
         bands = fixed_lists_array(table["bands"]) if self._of.last_band else np.empty((0, 0))
-        for band in range(self._of.first_band, self._of.last_band):
-            yield BANDS, _keyed(bands[:, band], refs)
+        # Together: at 10 TB a unit has a few records for each of thousands of partitions.
+        mine = [_keyed(bands[:, band], refs) for band in range(self._of.first_band, self._of.last_band)]
+        yield BANDS, np.concatenate([np.empty(0, KEYED), *mine])
         if self._of.part >= 0:
-            mine = (values >> np.uint64(32)) % np.uint64(self._of.num_parts) == self._of.part
-            yield FINGERPRINTS, _keyed(values[mine], np.repeat(refs, lengths)[mine])
+            here = (values >> np.uint64(32)) % np.uint64(self._of.num_parts) == self._of.part
+            yield FINGERPRINTS, _keyed(values[here], np.repeat(refs, lengths)[here])
 
     def _again(self, index: int) -> Iterator[tuple[int, np.ndarray]]:
         files = self._plan.files

@@ -49,13 +49,13 @@ class OnPlan(beam.DoFn):
     def setup(self) -> None:
         self._plan.release.expect_here()
 
-    def _left(self, index: int, drops: np.ndarray) -> tuple[np.ndarray, pa.Table]:
-        """References and signed rows of the unit's documents that ``drops`` do not name; it has some."""
+    def _left(self, index: int, drops: np.ndarray, columns: list[str]) -> tuple[np.ndarray, pa.Table]:
+        """References and columns of the unit's documents that ``drops`` do not name; it has some documents."""
         table = self._plan.signed_table(index)
         assert table is not None
         refs = make_refs(index, table.num_rows)
         left = ~np.isin(refs, drops["ref"])
-        return refs[left], table.filter(pa.array(left))
+        return refs[left], table.select(columns).filter(pa.array(left))
 
     def _known(self, index: int, refs: np.ndarray, dtype: np.dtype, *columns: str) -> tuple[Known, pa.Table]:
         """What ranks some documents of a unit, in their order, with 0 in all other fields; their signed rows too."""
@@ -87,7 +87,7 @@ class Keys(OnPlan):
 
     def process(self, element: tuple[int, Mapping[str, Iterable[bytes]]]) -> Iterator[tuple[int, bytes]]:
         index, groups = element
-        refs, table = self._left(index, unpack(groups["drops"], DROP))
+        refs, table = self._left(index, unpack(groups["drops"], DROP), [self._column])
         if self._column == "id_key" and index < self._plan.num_older:
             refs, table = refs[:0], table.slice(0, 0)  # an article that was changed since keeps its id
         records = np.empty(len(refs), KEYED)

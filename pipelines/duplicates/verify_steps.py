@@ -29,9 +29,11 @@ from pipelines.duplicates.steps import REF, OnPlan, near_step
 from pipelines.duplicates.survivors import Survivors, in_order, turned
 from pipelines.duplicates.verify import Thresholds, may_be_contained, merge_pairs, verify_pairs, without
 from pipelines.spine import faults
+from pipelines.spine.errors import CorpusmillError
 
 #: Ordered pairs that are decided at a time, 25 bytes each and 64 more as Python integers.
 BLOCK_PAIRS = 1 << 18
+DROPS_TOLD = 1 << 20
 Question = tuple[int, bytes, bytes]  # the unit that asks, references whose sets it needs, and whose ranks alone
 
 
@@ -126,12 +128,14 @@ class Verify(OnPlan):
         thresholds = Thresholds(Fraction(str(params.threshold)), Fraction(str(params.containment_threshold)))
         known = gathered(answers, PLACE).distinct()
         pairs = files.read(candidates_step(self._pass), index, PAIR)
+        earlier = files.read_all([(verified_step(number), index) for number in range(self._pass)], VERIFIED)
+        if not len(pairs) and not len(earlier):
+            raise CorpusmillError("candidate pairs of this search are gone", where=files.folder, hint="run again")
         verified = verify_pairs(pairs, known.records, ShingleSets(files, self._pass), thresholds)
         files.write(verified_step(self._pass), index, verified)
         faults.reach("dedup:verified")
-        earlier = [(verified_step(number), index) for number in range(self._pass)]
         refs = known.records["ref"]
-        found = turned(np.concatenate([verified, files.read_all(earlier, VERIFIED)]), refs, preference.rank(known))
+        found = turned(np.concatenate([verified, earlier]), refs, preference.rank(known))
         goes = np.searchsorted(refs, found["ref"])
         for stretch, places in places_by(preference.coarse(known)[goes]):
             part = found[places]
@@ -158,7 +162,7 @@ class Order(OnPlan):
 class Resolve(OnPlan):
     """(nothing, stretches of the order) -> (unit, DROP) of who goes. One process goes through all pairs, in order.
 
-    It holds a bit a document and a block of pairs.
+    It holds a bit a document, a block of pairs, and a million drops, which it tells together: units are many.
     """
 
     def __init__(self, plan: Plan, number_of_pass: int) -> None:
@@ -168,11 +172,19 @@ class Resolve(OnPlan):
     def process(self, element: tuple[None, Iterable[int]]) -> Iterator[tuple[int, bytes]]:
         files = self._plan.files
         survivors = Survivors(files.read(DOCUMENTS, 0, np.dtype("<i8")))
+        found, num_found = [np.empty(0, DROP)], 0
         for stretch in sorted(element[1]):
-            pairs = files.read(ordered_step(self._pass), stretch, DROP)
-            for begin in range(0, len(pairs), BLOCK_PAIRS):
-                drops = survivors.drops(pairs[begin : begin + BLOCK_PAIRS])
-                yield from split_by(unit_of(drops["ref"]), drops)
+            for pairs in files.blocks(ordered_step(self._pass), stretch, DROP, BLOCK_PAIRS):
+                found.append(survivors.drops(pairs))
+                num_found += len(found[-1])
+                if num_found >= DROPS_TOLD:
+                    yield from _by_unit(np.concatenate(found))
+                    found, num_found = [], 0
+        yield from _by_unit(np.concatenate([np.empty(0, DROP), *found]))
+
+
+def _by_unit(drops: np.ndarray) -> Iterator[tuple[int, bytes]]:
+    yield from split_by(unit_of(drops["ref"]), drops)
 
 
 class WriteNear(OnPlan):

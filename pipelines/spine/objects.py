@@ -151,10 +151,13 @@ def _near(ranges: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
 
     >>> _near([(0, 10), (10, 20), (30, 40), (1_000_000, 1_000_010)])
     [[(0, 10), (10, 20), (30, 40)], [(1000000, 1000010)]]
+    >>> [len(group) for group in _near([(n * 200_000, n * 200_000 + 4096) for n in range(100)])]  # 8 MiB at a time
+    [42, 42, 16]
     """
     groups: list[list[tuple[int, int]]] = []
     for start, stop in ranges:
-        if groups and start - groups[-1][-1][1] <= GAP_BYTES:
+        near = groups and start - groups[-1][-1][1] <= GAP_BYTES
+        if near and stop - groups[-1][0][0] <= READ_BYTES:
             groups[-1].append((start, stop))
         else:
             groups.append([(start, stop)])

@@ -4,7 +4,7 @@ So what a step found is held by no runner, and crosses from one pipeline to the 
 run that was killed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
@@ -73,6 +73,20 @@ class RunFiles:
                 hint="a worker of a run that was given up may say so; else run again",
             )  # fmt: skip
         return np.frombuffer(b"".join(filter(None, found)), dtype)
+
+    def blocks(self, step: str, index: int, dtype: np.dtype, num_records: int) -> Iterator[np.ndarray]:
+        """The records of a file that must be there, so many at a time.
+
+        Raises:
+            CorpusmillError: it is not there.
+        """
+        place = self.place(step, index)
+        size = storage.size_of(place)
+        if size is None:
+            raise CorpusmillError(f"records of this {self.what} are gone", where=place, hint="run again")
+        for start in range(0, size, num_records * dtype.itemsize):
+            stop = min(size, start + num_records * dtype.itemsize)
+            yield np.frombuffer(storage.read_ranges(place, [(start, stop)])[0], dtype)
 
     def num_records(self, parts: Sequence[tuple[str, int]], dtype: np.dtype) -> int:
         """How many records these steps and units have, by the sizes of their files."""
