@@ -5,13 +5,15 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
 
-from pipelines import warm_workers
+from pipelines import runner, warm_workers
 from pipelines.spine.errors import CorpusmillError
 from pipelines.warm_workers import WarmStart
 
@@ -88,17 +90,63 @@ def test_a_killed_worker_ends_its_command_by_the_same_signal(warm: tuple[WarmSta
         wait_until(lambda: worker not in children(start.pid))  # waited for
 
 
+def test_the_interrupt_of_a_terminal_ends_command_and_worker_without_a_word(warm: tuple[WarmStart, Path]) -> None:
+    start, _ = warm
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        command, worker = start_waiting(start, silent.getsockname()[1])
+        command.send_signal(signal.SIGINT)
+        assert command.wait(10) == 0
+        wait_until(lambda: not is_running(worker))
+
+
+def test_a_killed_server_takes_its_workers_with_it_and_ends_their_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warm_workers, "server_command", SERVER_COMMAND)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("long" * 30)))  # longer than a socket's path may be
+    Path(tempfile.gettempdir()).mkdir()
+    start = WarmStart(tmp_path / LOG)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        command, worker = start_waiting(start, silent.getsockname()[1])
+        os.kill(start.pid, signal.SIGKILL)
+        assert command.wait(10) == 1
+        wait_until(lambda: not is_running(worker))
+    start.end()
+    assert list(Path(tempfile.gettempdir()).iterdir()) == []
+
+
+def talk(number: int) -> int:
+    for _ in range(200):
+        print("much is said here" + "." * 1000)
+    return number
+
+
+def test_what_workers_print_lies_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CORPUSMILL_WORKERS", "2")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    runner._warm_start.cache_clear()
+    options = runner.runner_options([])
+    with beam.Pipeline(runner=runner.local_processes(options), options=options) as pipeline:
+        _ = pipeline | beam.Create([1, 2]) | beam.Map(talk)
+    assert (tmp_path / "logs" / "beam-workers.log").read_text().count("much is said here") == 400
+    runner._warm_start().end()
+    runner._warm_start.cache_clear()
+
+
 def test_the_server_ends_with_a_stage_that_is_killed(tmp_path: Path) -> None:
     stage = (
         "import sys, time; from pathlib import Path; from pipelines.warm_workers import WarmStart\n"
         f"start = WarmStart(Path({str(tmp_path / LOG)!r})); print(start.pid, flush=True); time.sleep(60)"
     )
-    with subprocess.Popen([sys.executable, "-c", stage], stdout=subprocess.PIPE) as process:
+    variables = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", stage], stdout=subprocess.PIPE, env=variables) as process:
         assert process.stdout is not None
         server = int(process.stdout.readline())
         assert is_running(server)
         process.kill()
     wait_until(lambda: not is_running(server))
+    assert list(tmp_path.glob("corpusmill-*")) == []
 
 
 def test_a_server_that_cannot_start_says_where_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
