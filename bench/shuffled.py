@@ -142,11 +142,13 @@ def extrapolate(text: Sequence[Counted], planted: Sequence[Counted]) -> Iterator
     yield f"{'dedup, pairs of copies':26}{row}   ({pairs:.1f} B a document where a tenth are copies)"
 
 
-PAIR_STEPS = ("FindPairs/ByUnit", "VerifyPairs/ByUnit", "FindRepeats/ByUnit")
+#: The steps of `dedup` that every document's keys cross; all others are of copies: pairs, questions, answers, decisions.
+KEY_STEPS = ("FindPairs/ByKey", "FindRepeats/ByHalf.id_key", "FindRepeats/ByHalf.content_key")
 
 
 def _pairs_a_document(counted: Counted) -> float:
-    return sum(counted.steps.get(("dedup", name), 0) for name in PAIR_STEPS) / counted.documents
+    pairs = (size for (stage, name), size in counted.steps.items() if stage == "dedup" and name not in KEY_STEPS)
+    return sum(pairs) / counted.documents
 
 
 def main(argv: Sequence[str]) -> None:

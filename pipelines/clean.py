@@ -95,10 +95,12 @@ def main(argv: Sequence[str]) -> None:
         if not job.params.rules.repeated_lines.max_documents:
             run_units(job, units, CleanUnit(job.params, plan.quality_model), cache=plan.finished)
             return
-        with Display("clean", "documents", units, plan.heartbeat):
-            receipts = _clean(job, plan, units)
-        job.publish_units(plan.finished_units(receipts), "documents", cache=plan.finished)
-        plan.files.end()
+        try:
+            with Display("clean", "documents", units, plan.heartbeat):
+                receipts = _clean(job, plan, units)
+            job.publish_units(plan.finished_units(receipts), "documents", cache=plan.finished)
+        finally:
+            plan.files.end()
 
 
 def _clean(job: Job, plan: Plan, units: Sequence[Unit]) -> list[Receipt]:

@@ -2,9 +2,9 @@
 
     bytes and number of the units  ->  default_workers  ->  1, or one process a core
 
-Two worker processes cost some 5 s of CPU to start and 200 MB each before they have read anything, so a small corpus is
-done sooner in the launching process. From which size on two are faster was measured by stage; `dedup` starts its workers
-anew for each round and gains last. ``CORPUSMILL_WORKERS`` goes before all this, and no number changes a byte.
+Two worker processes and their server cost some 2.5 s of CPU and 300 MB before they have read anything, so a small corpus
+is done sooner in the launching process. From which size on two are faster was measured by stage; `dedup`, which starts
+workers for each round, gains last. ``CORPUSMILL_WORKERS`` goes before all this, and no number changes a byte.
 
 Memory: a worker counts with the most that one held at 1 GB and at 2 GB of text; no more are started than fit into what is
 free. How it was measured: docs/scaling.md.
@@ -35,13 +35,13 @@ class Cost:
 
 #: A stage that is not here is never large: `quality` reads samples.
 COSTS = {
-    "extract": Cost(24 * MB, 450 * MB),
-    "clean": Cost(20 * MB, 750 * MB),
-    "dedup": Cost(1_600 * MB, 500 * MB),
-    "decontaminate": Cost(60 * MB, 400 * MB),
-    "shard": Cost(65 * MB, 1_500 * MB),
-    "count": Cost(40 * MB, 600 * MB),
-    "pack": Cost(180 * MB, 600 * MB),
+    "extract": Cost(14 * MB, 400 * MB),
+    "clean": Cost(16 * MB, 800 * MB),
+    "dedup": Cost(72 * MB, 600 * MB),
+    "decontaminate": Cost(40 * MB, 350 * MB),
+    "shard": Cost(22 * MB, 1_000 * MB),
+    "count": Cost(25 * MB, 600 * MB),
+    "pack": Cost(60 * MB, 500 * MB),
 }
 #: Kinds of raw files that are read so fast that they are worth workers at so many times the size that dumps and pages are.
 TABLES, TABLES_TIMES = ("arrow", "csv", "hf", "jsonl", "parquet"), 12

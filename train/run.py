@@ -67,7 +67,11 @@ class Run:
                 error = failure
         agree(error)
         latest = share(latest)
-        return Progress() if latest is None else self._load(latest)
+        if latest is not None:
+            return self._load(latest)
+        if self.world.leads:
+            delete_later_bests(self.folder, 0)  # of a life that ended before its first checkpoint
+        return Progress()
 
     def save(self, record: Record, progress: Progress) -> None:
         """Makes the present state the latest checkpoint."""

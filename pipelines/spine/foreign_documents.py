@@ -9,6 +9,7 @@ column ``source`` once more.
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -101,6 +102,8 @@ def _source_of(place: str) -> str:
                 # It becomes part of file names.
                 source = re.sub(r"[^\w.-]+", "_", _only_source(file, place))
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:  # a folder, a broken link, no right to read it
+            raise storage.explained(error, place) from error
         raise CorpusmillError(f"not a Parquet file: {error}", where=place, hint="check --input") from None
     if source.partition("-")[0] in ("train", "val", "test"):
         raise CorpusmillError(
@@ -111,12 +114,17 @@ def _source_of(place: str) -> str:
 
 def _only_source(file: pq.ParquetFile, place: str) -> str:
     """The source of all documents of a file: a unit is counted under one."""
-    sources: set[str] = set()
+    sources: set[Any] = set()
     for batch in file.iter_batches(columns=["source"]):
-        sources.update(map(str, batch.column(0).unique().to_pylist()))
+        sources.update(batch.column(0).unique().to_pylist())
+        if None in sources or "" in sources:
+            raise CorpusmillError(
+                "a document without a source", where=place, got=repr(None if None in sources else ""),
+                hint="fill the column `source`, or leave it out: then all are of the source `documents`",
+            )  # fmt: skip
         if len(sources) > 1:
             raise CorpusmillError(
-                "documents of several sources in one file", where=place, got=", ".join(sorted(sources)[:5]),
+                "documents of several sources in one file", where=place, got=", ".join(sorted(map(str, sources))[:5]),
                 hint="write a file for each source: counts and limits are by source",
             )  # fmt: skip
-    return sources.pop()
+    return str(sources.pop())

@@ -81,9 +81,10 @@ def each(call: Callable[[Item, Stop], Answer], items: Sequence[Item], threads: i
     if min(threads, len(items)) < 2:
         return [call(item, Stop()) for item in items]
     stop = Stop()
+    futures: list[Future[Answer]] = []
     with ThreadPoolExecutor(min(threads, len(items))) as pool:
-        futures = [pool.submit(call, item, stop) for item in items]
         try:
+            futures += (pool.submit(call, item, stop) for item in items)
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:  # after a failure, or an interruption of the waiting; after the last answer it changes nothing
             stop.set()
