@@ -40,9 +40,7 @@ def test_a_small_input_is_done_in_one_process_and_a_large_one_on_all_cores(tmp_p
 
 def test_raw_tables_are_worth_workers_later_than_dumps(tmp_path: Path) -> None:
     root = machine(tmp_path)
-    dump, table = (
-        Unit("s", "s", (UnitInput("/s", "s", 80_000_000),), (("kind", kind),)) for kind in ("warc", "jsonl")
-    )
+    dump, table = (Unit("s", "s", (UnitInput("/s", "s", 80_000_000),), (("kind", kind),)) for kind in ("warc", "jsonl"))
     assert default_workers("extract", [dump] * 2, root) == 2
     assert default_workers("extract", [table] * 2, root) == 1
     assert default_workers("extract", [table] * 4, root) == 4
