@@ -338,6 +338,18 @@ def test_bytes_that_are_not_text_are_named_with_file_and_row(tmp_path: Path) -> 
     assert "a.parquet, row 1 of its batch" in str(raised.value)
 
 
+@pytest.mark.parametrize("source", ["", None])
+def test_a_document_without_a_source_is_refused(tmp_path: Path, source: str | None) -> None:
+    write_documents(tmp_path / "a.parquet", [("a", article(1))], "one")
+    table = pq.read_table(tmp_path / "a.parquet")
+    place = table.schema.get_field_index("source")
+    (tmp_path / "in").mkdir()
+    pq.write_table(table.set_column(place, "source", pa.array([source], pa.string())), tmp_path / "in" / "a.parquet")
+    with pytest.raises(CorpusmillError, match="a document without a source") as error:
+        run(tmp_path, section())
+    assert error.value.got == repr(source)
+
+
 def test_a_file_of_several_sources_is_refused(tmp_path: Path) -> None:
     write_documents(tmp_path / "a.parquet", [("a", article(1))], "one")
     write_documents(tmp_path / "b.parquet", [("b", article(2))], "two")
